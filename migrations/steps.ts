@@ -1,0 +1,8 @@
+/**
+ * Every migration, oldest first. A new one gets its own file, named by the millisecond of its making and what it does,
+ * and a line here.
+ */
+import { initial } from './1795399963360-initial.ts';
+import type { Migration } from './schema.ts';
+
+export const MIGRATIONS: readonly Migration[] = [initial];

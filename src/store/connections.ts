@@ -1,0 +1,150 @@
+/**
+ * Connections and channels as others see them: looked up, listed newest first, and printed as the JSON of
+ * `connections --json`. The rows are an index of the recordings; what really happened stands in the trails.
+ */
+import { rfc3339 } from '../base/time.ts';
+import { isUuid } from '../base/ids.ts';
+import type { ConnectionStatus } from '../ops/facts.ts';
+import type { Database } from './database.ts';
+import type { ConnectionState } from './fact-state.ts';
+import { In } from './orm.ts';
+import type { EntityManager } from './orm.ts';
+import { ChannelEntity, ConnectionEntity } from './trail-entities.ts';
+import type { ChannelRecord, ConnectionRecord } from './trail-entities.ts';
+
+/** More than this is not read at once. */
+const MAX_ROWS = 100_000;
+/** SQLite takes 32,766 parameters in one statement. */
+const MAX_IDS = 10_000;
+const IDS_AT_ONCE = 500;
+
+export type ChannelRow = Readonly<ChannelRecord>;
+/** One connection with its channels in order. */
+export type ConnectionRow = Readonly<ConnectionRecord> & {
+  readonly channels: readonly ChannelRow[];
+};
+
+export interface ConnectionQuery {
+  /** 1,000 unless said; at most 100,000. */
+  readonly limit?: number;
+  /** Only these, as UUIDs; at most 10,000. */
+  readonly ids?: readonly string[];
+  readonly status?: ConnectionStatus;
+}
+
+function* chunks<T>(items: readonly T[]): Generator<T[]> {
+  for (let i = 0; i < items.length; i += IDS_AT_ONCE) yield items.slice(i, i + IDS_AT_ONCE);
+}
+
+async function withChannels(
+  manager: EntityManager,
+  rows: readonly ConnectionRecord[],
+): Promise<ConnectionRow[]> {
+  const channels: ChannelRecord[] = [];
+  for (const ids of chunks(rows.map(({ id }) => id))) {
+    channels.push(
+      ...(await manager.find(ChannelEntity, {
+        where: { connectionId: In(ids) },
+        order: { connectionId: 'ASC', ordinal: 'ASC' },
+      })),
+    );
+  }
+  const byConnection = Map.groupBy(channels, ({ connectionId }) => connectionId);
+  return rows.map((row) => ({ ...row, channels: byConnection.get(row.id) ?? [] }));
+}
+
+/** Connections, newest first. */
+export function connections(db: Database, query: ConnectionQuery = {}): Promise<ConnectionRow[]> {
+  const take = Math.max(0, Math.min(query.limit ?? 1_000, MAX_ROWS));
+  return db.read(async (manager) => {
+    if (take === 0 || query.ids?.length === 0) return [];
+    const select = manager.createQueryBuilder(ConnectionEntity, 'c');
+    if (query.ids) select.andWhere('c.id IN (:...ids)', { ids: query.ids.slice(0, MAX_IDS) });
+    if (query.status) select.andWhere('c.status = :status', { status: query.status });
+    select.orderBy('c.startedAt', 'DESC').addOrderBy('c.id', 'DESC').limit(take);
+    return withChannels(manager, await select.getMany());
+  });
+}
+
+/** One connection by its UUID or its 22 characters of base 62; undefined when there is none. */
+export function connection(db: Database, id: string): Promise<ConnectionRow | undefined> {
+  const where = isUuid(id) ? { id } : { shortId: id };
+  return db.read(async (manager) => {
+    const row = await manager.findOneBy(ConnectionEntity, where);
+    if (!row) return undefined;
+    return (await withChannels(manager, [row]))[0];
+  });
+}
+
+/** The connections with these ids in the form that facts are applied to. */
+export async function loadStates(
+  manager: EntityManager,
+  ids: Iterable<string>,
+): Promise<Map<string, ConnectionState>> {
+  const states = new Map<string, ConnectionState>();
+  for (const some of chunks([...ids])) {
+    const rows = await manager.findBy(ConnectionEntity, { id: In(some) });
+    for (const { channels, ...row } of await withChannels(manager, rows)) {
+      const byOrdinal = new Map(channels.map((channel) => [channel.ordinal, { ...channel }]));
+      states.set(row.id, { row, channels: byOrdinal });
+    }
+  }
+  return states;
+}
+
+/** Writes connections with all their channels, new or known. */
+export async function saveStates(
+  manager: EntityManager,
+  states: readonly ConnectionState[],
+): Promise<void> {
+  // Few rows a statement: SQLite takes 32,766 parameters, a connection has 25.
+  for (const some of chunks(states)) {
+    await manager.upsert(
+      ConnectionEntity,
+      some.map(({ row }) => row),
+      ['id'],
+    );
+  }
+  const channels = states.flatMap((state) => [...state.channels.values()]);
+  for (const some of chunks(channels)) {
+    await manager.upsert(ChannelEntity, some, ['connectionId', 'ordinal']);
+  }
+}
+
+/** The object of one line of `connections --json`; names are fixed (DESIGN part 8). */
+export function connectionJson(row: ConnectionRow) {
+  const time = (micros: number | null) => (micros === null ? null : rfc3339(micros));
+  return {
+    id: row.id,
+    short_id: row.shortId,
+    user: row.user,
+    login_name: row.loginName,
+    source_address: row.sourceAddress,
+    source_port: row.sourcePort,
+    client_version: row.clientVersion,
+    auth_method: row.authMethod,
+    key_fingerprint: row.keyFingerprint,
+    target: row.target,
+    account: row.account,
+    address: row.address,
+    port: row.port,
+    rule: row.rule,
+    status: row.status,
+    reason: row.reason,
+    started: time(row.startedAt),
+    ended: time(row.endedAt),
+    bytes_in: row.bytesIn,
+    bytes_out: row.bytesOut,
+    instance: row.instance,
+    channels: row.channels.map((channel) => ({
+      id: channel.ordinal,
+      kind: channel.kind,
+      command: channel.command,
+      opened: time(channel.openedAt),
+      ended: time(channel.endedAt),
+      bytes_in: channel.bytesIn,
+      bytes_out: channel.bytesOut,
+      result: channel.result,
+    })),
+  };
+}

@@ -1,0 +1,72 @@
+/**
+ * Runs the migrations of `migrations/` that a database has not had: explicitly, in order, each in its own transaction.
+ * A database that has had one which this version does not know is refused rather than guessed at.
+ */
+import type { Migration, Schema } from '../../migrations/schema.ts';
+import { AppError } from '../base/errors.ts';
+import { Table } from './orm.ts';
+import type { DataSource, MigrationInterface, QueryRunner } from './orm.ts';
+
+function schemaOf(runner: QueryRunner): Schema {
+  return {
+    async createTable({ name, columns, indices = [], foreignKeys = [] }) {
+      const table = new Table({
+        name,
+        columns: columns.map((column) => ({ ...column })),
+        indices: indices.map((index) => ({ ...index, columnNames: [...index.columnNames] })),
+        foreignKeys: foreignKeys.map((key) => ({
+          ...key,
+          columnNames: [...key.columnNames],
+          referencedColumnNames: [...key.referencedColumnNames],
+        })),
+      });
+      await runner.createTable(table);
+    },
+    dropTable: (name) => runner.dropTable(name),
+  };
+}
+
+/** The migrations as the classes that TypeORM wants. */
+export function migrationClasses(
+  migrations: readonly Migration[],
+): (new () => MigrationInterface)[] {
+  return migrations.map(
+    (migration) =>
+      class implements MigrationInterface {
+        readonly name = migration.name;
+
+        up(runner: QueryRunner): Promise<void> {
+          return migration.up(schemaOf(runner));
+        }
+
+        down(runner: QueryRunner): Promise<void> {
+          return migration.down(schemaOf(runner));
+        }
+      },
+  );
+}
+
+/** Brings the database at `path` to the newest migration, and says so while it takes time. */
+export async function migrate(
+  source: DataSource,
+  path: string,
+  onProgress: (text: string) => void = () => undefined,
+): Promise<void> {
+  const known = new Set(source.migrations.map((migration) => migration.name ?? ''));
+  const runner = source.createQueryRunner();
+  const done = (await runner.hasTable('migrations'))
+    ? ((await runner.query('SELECT "name" FROM "migrations"')) as { name: string }[])
+    : [];
+  const foreign = done.find(({ name }) => !known.has(name));
+  if (foreign) {
+    throw new AppError(
+      'dir-invalid',
+      `the database ${path} is from a newer version (it has had ${foreign.name}): use that version`,
+    );
+  }
+  const count = known.size - done.length;
+  if (count === 0) return;
+  onProgress(`database: ${count} migration${count === 1 ? '' : 's'} to run`);
+  await source.runMigrations({ transaction: 'each' });
+  onProgress('database: up to date');
+}

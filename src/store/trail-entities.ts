@@ -1,0 +1,114 @@
+/**
+ * The tables that index the recordings: connections and channels. What stands in them can be rebuilt from the trails;
+ * `connections.ts` has the shapes that leave.
+ */
+import type { ConnectionStatus } from '../ops/facts.ts';
+import { big, entity, nullable, primary, text, uuid, whole } from './columns.ts';
+
+export interface ConnectionRecord {
+  id: string;
+  shortId: string;
+  instance: string;
+  userId: string;
+  user: string;
+  loginName: string;
+  sourceAddress: string;
+  sourcePort: number;
+  clientVersion: string;
+  authMethod: string;
+  keyFingerprint: string;
+  targetId: string | null;
+  target: string | null;
+  accountId: string | null;
+  account: string | null;
+  address: string | null;
+  port: number | null;
+  rule: string | null;
+  startedAt: number;
+  endedAt: number | null;
+  bytesIn: number;
+  bytesOut: number;
+  status: ConnectionStatus;
+  reason: string | null;
+  /** Sequence number of the last fact that this row has taken in; -1 before the first. */
+  lastSequence: number;
+}
+
+export const ConnectionEntity = entity<ConnectionRecord>({
+  name: 'Connection',
+  tableName: 'connections',
+  columns: {
+    id: { ...uuid, ...primary },
+    shortId: { type: 'varchar', length: 22 },
+    instance: uuid,
+    userId: text,
+    user: text,
+    loginName: text,
+    sourceAddress: text,
+    sourcePort: whole,
+    clientVersion: text,
+    authMethod: text,
+    keyFingerprint: text,
+    targetId: { ...text, ...nullable },
+    target: { ...text, ...nullable },
+    accountId: { ...text, ...nullable },
+    account: { ...text, ...nullable },
+    address: { ...text, ...nullable },
+    port: { ...whole, ...nullable },
+    rule: { ...text, ...nullable },
+    startedAt: big,
+    endedAt: { ...big, ...nullable },
+    bytesIn: big,
+    bytesOut: big,
+    status: text,
+    reason: { ...text, ...nullable },
+    lastSequence: big,
+  },
+  indices: [
+    { name: 'connections_short_id', columns: ['shortId'], unique: true },
+    { name: 'connections_started', columns: ['startedAt'] },
+    { name: 'connections_user', columns: ['user', 'startedAt'] },
+    { name: 'connections_target', columns: ['target', 'startedAt'] },
+    { name: 'connections_status', columns: ['status', 'startedAt'] },
+  ],
+});
+
+export interface ChannelRecord {
+  connectionId: string;
+  ordinal: number;
+  kind: string;
+  command: string;
+  openedAt: number;
+  endedAt: number | null;
+  bytesIn: number;
+  bytesOut: number;
+  /** How it ended, in words; null while it runs. */
+  result: string | null;
+}
+
+export const ChannelEntity = entity<ChannelRecord>({
+  name: 'Channel',
+  tableName: 'channels',
+  columns: {
+    connectionId: { ...uuid, ...primary },
+    ordinal: { ...whole, ...primary },
+    kind: text,
+    command: text,
+    openedAt: big,
+    endedAt: { ...big, ...nullable },
+    bytesIn: big,
+    bytesOut: big,
+    result: { ...text, ...nullable },
+  },
+  foreignKeys: [
+    {
+      name: 'channels_connection_fk',
+      target: 'Connection',
+      columnNames: ['connectionId'],
+      referencedColumnNames: ['id'],
+    },
+  ],
+});
+
+/** In an order in which each names only those before it. */
+export const TRAIL_ENTITIES = [ConnectionEntity, ChannelEntity] as const;
