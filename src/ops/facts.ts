@@ -1,0 +1,104 @@
+/**
+ * Facts: what a session tells about itself, on its way to the rows (DESIGN part 5). A session writes no rows; it emits
+ * facts, each with its connection and a sequence number, and the one writer applies them in order, any number of times
+ * with the same result. Emitting never waits.
+ */
+
+export type ConnectionStatus = 'CONNECTED' | 'DISCONNECTED' | 'TERMINATED' | 'CRASHED';
+
+/** All that is known of a connection when its user has logged in. Times are UTC in microseconds. */
+export interface ConnectionStarted {
+  readonly kind: 'connection-started';
+  readonly instance: string;
+  readonly userId: string;
+  readonly user: string;
+  readonly sourceAddress: string;
+  readonly sourcePort: number;
+  readonly clientVersion: string;
+  /** `publickey`, `password` or `keyboard-interactive`. */
+  readonly authMethod: string;
+  /** SHA-256 fingerprint of the key that signed, or empty. */
+  readonly keyFingerprint: string;
+  readonly loginName: string;
+  readonly startedAt: number;
+}
+
+/** Where it goes, once that is decided. */
+export interface DestinationChosen {
+  readonly kind: 'destination-chosen';
+  readonly targetId: string;
+  readonly target: string;
+  readonly accountId: string;
+  readonly account: string;
+  readonly address: string;
+  readonly port: number;
+  readonly rule: string;
+}
+
+export interface ChannelOpened {
+  readonly kind: 'channel-opened';
+  readonly channel: number;
+  /** `session` until a request makes it `shell`, `exec`, `sftp`, ... */
+  readonly type: string;
+  readonly openedAt: number;
+}
+
+/** A later word on a channel: its kind and command once requested. */
+export interface ChannelChanged {
+  readonly kind: 'channel-changed';
+  readonly channel: number;
+  readonly type: string;
+  /** Command or subsystem as text; bytes that are not UTF-8 are escaped as `\xNN`. */
+  readonly command: string;
+}
+
+export interface ChannelEnded {
+  readonly kind: 'channel-ended';
+  readonly channel: number;
+  readonly endedAt: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** `exit 0`, `signal TERM`, `refused: <why>`, `closed`, ... */
+  readonly end: string;
+}
+
+export interface ConnectionEnded {
+  readonly kind: 'connection-ended';
+  readonly status: Exclude<ConnectionStatus, 'CONNECTED'>;
+  readonly reason: string;
+  readonly endedAt: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+/** `accept-new` saw the first key of a target: to be pinned as a commit of its own. */
+export interface HostKeyLearned {
+  readonly kind: 'host-key-learned';
+  readonly targetId: string;
+  readonly target: string;
+  /** `type base64`. */
+  readonly hostKey: string;
+}
+
+export type FactValue =
+  | ConnectionStarted
+  | DestinationChosen
+  | ChannelOpened
+  | ChannelChanged
+  | ChannelEnded
+  | ConnectionEnded
+  | HostKeyLearned;
+
+export interface Fact {
+  readonly connection: string;
+  /** From 0, without a gap, per connection. */
+  readonly sequence: number;
+  readonly value: FactValue;
+}
+
+/** Where sessions put their facts. `emit` returns at once and keeps the order. */
+export interface FactSink {
+  /** So many wait that nobody new should be let in. */
+  readonly full: boolean;
+  emit(fact: Fact): void;
+}
