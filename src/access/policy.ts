@@ -1,0 +1,123 @@
+/**
+ * Who may reach what: pure functions from (snapshot, identity, wish) to a decision. Everything that
+ * is absent, unknown or ambiguous is refused.
+ *
+ * The user is told the same line whatever was wrong, so that nobody learns which hosts exist;
+ * `detail` says precisely what it was and is for the trail and the log alone.
+ */
+import { printable } from '../wire/channel-request.ts';
+import type { AccountRow, ChannelKind, RuleRow, TargetRow } from '../store/rows.ts';
+import type { Identity } from './authn.ts';
+import type { Snapshot } from './snapshot.ts';
+
+/** What a login name asks for. */
+export interface Wish {
+  readonly target?: string;
+  readonly account?: string;
+}
+
+/** A target and account that an identity may reach, and over which kinds of channel. */
+export interface Destination {
+  readonly target: TargetRow;
+  readonly account: AccountRow;
+  /** Names of the rules that allow it, sorted; never empty. */
+  readonly rules: readonly string[];
+  /** The union of what these rules let through. */
+  readonly channels: ReadonlySet<ChannelKind>;
+}
+
+export type Decision =
+  | { readonly kind: 'allowed'; readonly destination: Destination }
+  | {
+      readonly kind: 'refused';
+      /** For the user: the same whatever was wrong. */
+      readonly text: string;
+      /** For the trail: what was wrong. */
+      readonly detail: string;
+    };
+
+/** Decides whether the identity may reach what it wishes, by the current configuration. */
+export function decide(snapshot: Snapshot, identity: Identity | undefined, wish: Wish): Decision {
+  const refused = (detail: string): Decision => ({
+    kind: 'refused',
+    text: refusalText(wish),
+    detail: oneLine(detail),
+  });
+  if (!identity) return refused('nobody is logged in');
+  const user = snapshot.user(identity.userName);
+  if (user?.disabled !== false || user.id !== identity.userId) {
+    return refused(`user "${identity.userName}" was removed or disabled since login`);
+  }
+  if (wish.target === undefined) return refused('no target named');
+  const target = snapshot.target(wish.target);
+  if (!target) return refused(`unknown target "${wish.target}"`);
+  const known = (name: string): AccountRow | undefined =>
+    target.accounts.find((row) => row.name === name);
+  if (wish.account !== undefined && !known(wish.account)) {
+    return refused(`unknown account "${wish.account}" on target "${target.name}"`);
+  }
+
+  const groups = snapshot.groupsOf(user);
+  const rules = snapshot.rulesFor(groups).filter((rule) => rule.targets.includes(target.name));
+  const ofGroups = groups.length > 0 ? `groups ${groups.join(', ')}` : 'a user without groups';
+  if (rules.length === 0) return refused(`no rule for ${ofGroups} on target "${target.name}"`);
+  const reachable = target.accounts.filter((row) => rules.some((rule) => allows(rule, row)));
+  const account =
+    wish.account === undefined
+      ? reachable.length === 1
+        ? reachable[0]
+        : undefined
+      : reachable.find((row) => row.name === wish.account);
+  if (!account) {
+    if (wish.account !== undefined) {
+      return refused(`no rule for ${ofGroups} on account "${wish.account}@${target.name}"`);
+    }
+    const names = reachable.map((row) => row.name).join(', ');
+    return refused(
+      names === ''
+        ? `no rule for ${ofGroups} names an account of target "${target.name}"`
+        : `several accounts on target "${target.name}" (${names}), name one`,
+    );
+  }
+  return { kind: 'allowed', destination: makeDestination(target, account, rules) };
+}
+
+/** The line a user gets for anything that is not allowed. */
+export function refusalText(wish: Wish): string {
+  if (wish.target === undefined) {
+    return 'no target named: log in as user@target or user@account@target';
+  }
+  const name = wish.account === undefined ? wish.target : `${wish.account}@${wish.target}`;
+  const why = 'not known here, or no rule allows it; ask your administrator';
+  return `no access to "${oneLine(name)}": ${why}`;
+}
+
+/** Whether a channel of this kind may be opened there. */
+export function allowsChannel(
+  destination: Destination | undefined,
+  kind: ChannelKind | undefined,
+): boolean {
+  return destination !== undefined && kind !== undefined && destination.channels.has(kind);
+}
+
+function oneLine(text: string): string {
+  return printable(Buffer.from(text));
+}
+
+function allows(rule: RuleRow, account: AccountRow): boolean {
+  return rule.accounts.includes(account.name);
+}
+
+function makeDestination(
+  target: TargetRow,
+  account: AccountRow,
+  candidates: readonly RuleRow[],
+): Destination {
+  const rules = candidates.filter((rule) => allows(rule, account));
+  return Object.freeze({
+    target,
+    account,
+    rules: Object.freeze(rules.map((rule) => rule.name)),
+    channels: new Set(rules.flatMap((rule) => rule.channels)),
+  });
+}

@@ -1,0 +1,34 @@
+/** Small configurations for the tests of access. */
+import type { AccountRow, Inventory, RuleRow, TargetRow, UserRow } from '../../src/store/rows.ts';
+
+const ids = (name: string) => ({ id: `id-${name}`, uuid: `uuid-${name}`, name });
+
+export function user(name: string, more: Partial<UserRow> = {}): UserRow {
+  const plain = { passwordHash: null, keys: [], groups: ['ops'], disabled: false };
+  return { ...ids(name), ...plain, ...more };
+}
+
+export function account(name: string): AccountRow {
+  return { ...ids(name), credential: { kind: 'ask' } };
+}
+
+export function target(name: string, accounts: readonly string[]): TargetRow {
+  return {
+    ...ids(name),
+    address: '127.0.0.1',
+    port: 22,
+    hostKeys: [],
+    hostKeyPolicy: 'pinned',
+    algorithms: {},
+    accounts: accounts.map(account),
+  };
+}
+
+export function rule(name: string, more: Partial<RuleRow>): RuleRow {
+  return { ...ids(name), groups: [], targets: [], accounts: [], channels: [], ...more };
+}
+
+export function inventory(more: Partial<Inventory>): Inventory {
+  const groups = ['dev', 'ops'].map(ids);
+  return { commit: 7, users: [], groups, targets: [], rules: [], acls: [], ...more };
+}

@@ -1,0 +1,138 @@
+/** Who may reach what; absence refuses, and the refusal tells an outsider nothing. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Identity } from '../../src/access/authn.ts';
+import { allowsChannel, decide } from '../../src/access/policy.ts';
+import type { Wish } from '../../src/access/policy.ts';
+import { Snapshot } from '../../src/access/snapshot.ts';
+import type { Inventory } from '../../src/store/rows.ts';
+import { inventory, rule, target, user } from './inventory-fixture.ts';
+
+const BASE: Partial<Inventory> = {
+  users: [
+    user('alice'),
+    user('bob', { groups: ['dev'] }),
+    user('nogroup', { groups: [] }),
+    user('ghost', { groups: ['removed'] }),
+    user('off', { disabled: true }),
+  ],
+  targets: [target('db1', ['root', 'app']), target('web', ['www'])],
+  rules: [
+    rule('z-files', { groups: ['ops'], targets: ['db1'], accounts: ['root'], channels: ['sftp'] }),
+    rule('a-shell', { groups: ['ops'], targets: ['db1'], accounts: ['root'], channels: ['shell'] }),
+    rule('app', {
+      groups: ['dev'],
+      targets: ['db1'],
+      accounts: ['root', 'app'],
+      channels: ['exec'],
+    }),
+    rule('dangling', { groups: ['removed'], targets: ['db1'], accounts: ['root'] }),
+    rule('empty', { groups: ['ops'], targets: ['web'], accounts: ['nobody'], channels: ['shell'] }),
+  ],
+};
+
+const identity = (name: string): Identity => ({
+  userId: `id-${name}`,
+  userName: name,
+  groups: ['ops', 'dev'],
+  commit: 1,
+  method: 'publickey',
+  keyFingerprint: '',
+});
+
+const ask = (name: string, wish: Wish, change: Partial<Inventory> = {}) =>
+  decide(new Snapshot(inventory({ ...BASE, ...change })), identity(name), wish);
+
+const detail = (...args: Parameters<typeof ask>): string => {
+  const decision = ask(...args);
+  return decision.kind === 'refused' ? decision.detail : 'ALLOWED';
+};
+
+test('an allowed destination has its rows, its rules and the union of their kinds', () => {
+  const decision = ask('alice', { target: 'db1', account: 'root' });
+  assert.equal(decision.kind, 'allowed');
+  const { destination } = decision;
+  assert.equal(destination.target.id, 'id-db1');
+  assert.equal(destination.account.id, 'id-root');
+  assert.deepEqual(destination.rules, ['a-shell', 'z-files']);
+  assert.deepEqual([...destination.channels].sort(), ['sftp', 'shell']);
+  assert.ok(Object.isFrozen(destination));
+});
+
+test('without an account the only one that the rules name is meant', () => {
+  const decision = ask('alice', { target: 'db1' });
+  assert.equal(decision.kind === 'allowed' && decision.destination.account.name, 'root');
+});
+
+test('the detail says what was wrong', () => {
+  assert.equal(detail('alice', {}), 'no target named');
+  assert.equal(detail('alice', { target: 'nope' }), 'unknown target "nope"');
+  const unknown = detail('alice', { target: 'db1', account: 'x' });
+  assert.equal(unknown, 'unknown account "x" on target "db1"');
+  const other = detail('alice', { target: 'db1', account: 'app' });
+  assert.equal(other, 'no rule for groups ops on account "app@db1"');
+  assert.equal(detail('bob', { target: 'web' }), 'no rule for groups dev on target "web"');
+  const several = detail('bob', { target: 'db1' });
+  assert.equal(several, 'several accounts on target "db1" (root, app), name one');
+  const none = detail('alice', { target: 'web' });
+  assert.equal(none, 'no rule for groups ops names an account of target "web"');
+});
+
+test('everything absent refuses', () => {
+  const wish = { target: 'db1', account: 'root' };
+  const nobody = decide(new Snapshot(inventory(BASE)), undefined, wish);
+  assert.equal(nobody.kind, 'refused');
+  assert.equal(decide(Snapshot.empty(), identity('alice'), wish).kind, 'refused');
+  assert.match(detail('nogroup', wish), /a user without groups/);
+  assert.match(detail('ghost', wish), /a user without groups/);
+  assert.match(detail('off', wish), /removed or disabled/);
+  assert.match(detail('alice', wish, { rules: [] }), /no rule/);
+  assert.match(detail('alice', wish, { groups: [] }), /without groups/);
+  assert.match(detail('alice', wish, { targets: [] }), /unknown target/);
+  assert.match(detail('alice', wish, { targets: [target('db1', [])] }), /unknown account/);
+});
+
+test('the current configuration counts, not the one of the login', () => {
+  const wish = { target: 'db1', account: 'root' };
+  assert.match(detail('alice', wish, { users: [] }), /removed or disabled/);
+  const moved = [user('alice', { groups: [] })];
+  assert.match(detail('alice', wish, { users: moved }), /without groups/);
+  const again = [user('alice', { id: 'another-alice' })];
+  assert.match(detail('alice', wish, { users: again }), /removed or disabled/);
+});
+
+test('the user reads the same line whatever was wrong', () => {
+  const wish = { target: 'db1', account: 'root' };
+  const wrong = [
+    { targets: [] },
+    { rules: [] },
+    { targets: [target('db1', ['x'])] },
+    { users: [] },
+  ];
+  const texts = new Set(
+    wrong.map((change) => {
+      const decision = ask('alice', wish, change);
+      return decision.kind === 'refused' ? decision.text : 'ALLOWED';
+    }),
+  );
+  assert.deepEqual(
+    [...texts],
+    ['no access to "root@db1": not known here, or no rule allows it; ask your administrator'],
+  );
+});
+
+test('texts are one harmless line whatever the names hold', () => {
+  const decision = ask('alice', { target: 'x\n\x1b[2J', account: 'y\u202e' });
+  assert.ok(decision.kind === 'refused');
+  assert.doesNotMatch(decision.text + decision.detail, /[\p{Cc}\u202e]/u);
+});
+
+test('a kind of channel passes only where a rule names it', () => {
+  const decision = ask('alice', { target: 'db1', account: 'root' });
+  assert.ok(decision.kind === 'allowed');
+  assert.ok(allowsChannel(decision.destination, 'shell'));
+  assert.ok(!allowsChannel(decision.destination, 'exec'));
+  assert.ok(!allowsChannel(decision.destination, 'subsystem:netconf'));
+  assert.ok(!allowsChannel(decision.destination, undefined));
+  assert.ok(!allowsChannel(undefined, 'shell'));
+});
