@@ -1,0 +1,47 @@
+/** What every connection of a gate needs; built once by `server.ts`. */
+import type { Authenticator } from '../access/authn.ts';
+import type { LiveConnections } from '../access/live.ts';
+import type { Penalties } from '../access/penalties.ts';
+import type { SnapshotHolder } from '../access/snapshot.ts';
+import type { Config } from '../config/config.ts';
+import type { FactSink } from '../ops/facts.ts';
+import type { LogLimit } from '../ops/log-limit.ts';
+import type { Log } from '../ops/log.ts';
+import type { RecordingServices } from '../recording/connection-recorder.ts';
+import type { Secrets } from '../vault/secrets.ts';
+import type { Offer, ParsedKey } from '../wire/ssh2.ts';
+import type { ReadBuffer } from './leg-socket.ts';
+import type { PacketPool } from './packet-pool.ts';
+import type { TransportLimits } from './transport-options.ts';
+
+export interface Gate {
+  readonly config: Config;
+  readonly log: Log;
+  /** For lines that a peer can cause as often as it likes. */
+  readonly peerLog: LogLimit;
+  readonly snapshots: SnapshotHolder;
+  readonly authenticator: Authenticator;
+  readonly penalties: Penalties;
+  readonly live: LiveConnections;
+  readonly facts: FactSink;
+  readonly secrets: Secrets;
+  readonly recording: RecordingServices;
+  readonly pool: PacketPool;
+  readonly readBuffer: ReadBuffer;
+  /** What users are offered. */
+  readonly offer: Offer;
+  /** Private host keys by signature algorithm. */
+  readonly hostKeys: Readonly<Record<string, ParsedKey>>;
+}
+
+/** Limits of a leg's transport, from the configuration. */
+export function transportLimits({ config }: Gate): TransportLimits {
+  const { rekey, login } = config;
+  return {
+    rekeyBytes: rekey.bytes,
+    rekeySeconds: rekey.seconds,
+    rekeyPackets: rekey.packets,
+    keyExchangeMs: rekey.peer_timeout_s * 1000,
+    identMs: login.ident_s * 1000,
+  };
+}

@@ -1,0 +1,94 @@
+/**
+ * What a connection leaves behind: its facts, each in its own trail for recovery and on its way to the rows, its
+ * channels' ends, and the sealed end of all of it.
+ */
+import type { AppError } from '../base/errors.ts';
+import { reasonOf } from '../base/errors.ts';
+import type { FactSink, FactValue } from '../ops/facts.ts';
+import { ConnectionRecorder } from '../recording/connection-recorder.ts';
+import type { RecorderEvents, RecordingServices } from '../recording/connection-recorder.ts';
+import { DOWN } from './mux.ts';
+import type { Channel } from './mux.ts';
+import type { RelayEvents } from './relay.ts';
+
+export type EndStatus = 'DISCONNECTED' | 'TERMINATED';
+
+export class SessionRecord implements RelayEvents {
+  readonly recorder: ConnectionRecorder;
+  readonly #connection: string;
+  readonly #facts: FactSink;
+  readonly #wallUs: () => number;
+  #sequence = 0;
+  #bytesIn = 0;
+  #bytesOut = 0;
+
+  /** `first` is the first fact: that the connection has started. */
+  constructor(
+    connection: string,
+    first: FactValue,
+    facts: FactSink,
+    services: RecordingServices,
+    events: RecorderEvents,
+  ) {
+    this.#connection = connection;
+    this.#facts = facts;
+    this.#wallUs = services.wallUs;
+    this.recorder = new ConnectionRecorder(connection, first, services, events);
+    this.#emit(first);
+  }
+
+  /** Notes a fact in the connection's own trail and tells the rows. */
+  tell(value: FactValue): void {
+    this.recorder.fact(this.#sequence, value);
+    this.#emit(value);
+  }
+
+  #emit(value: FactValue): void {
+    this.#facts.emit({ connection: this.#connection, sequence: this.#sequence++, value });
+  }
+
+  openChannelTrail(...[ordinal, type, openedBy]: Parameters<RelayEvents['openChannelTrail']>) {
+    const opener = openedBy === DOWN ? 'user' : 'target';
+    return this.recorder.openChannel(ordinal, { type, openedBy: opener });
+  }
+
+  onChannelOpened(channel: Channel): void {
+    const { ordinal, type } = channel;
+    this.tell({ kind: 'channel-opened', channel: ordinal, type, openedAt: this.#wallUs() });
+  }
+
+  onChannelKind(channel: Channel, command: string): void {
+    this.tell({ kind: 'channel-changed', channel: channel.ordinal, type: channel.kind, command });
+  }
+
+  onChannelEnded(channel: Channel): void {
+    const end = channel.end === '' ? 'closed' : channel.end;
+    const [bytesIn, bytesOut] = channel.bytes;
+    this.#bytesIn += bytesIn;
+    this.#bytesOut += bytesOut;
+    const endedAt = this.#wallUs();
+    this.tell({
+      kind: 'channel-ended',
+      channel: channel.ordinal,
+      endedAt,
+      bytesIn,
+      bytesOut,
+      end,
+    });
+    this.recorder.closeChannel(channel.ordinal, channel.writer, end);
+  }
+
+  /** Tells the end and seals the trail; rejects when it cannot be sealed, which leaves it to recovery. */
+  async seal(reason: AppError, status: EndStatus): Promise<void> {
+    const text = reasonOf(reason);
+    this.tell({
+      kind: 'connection-ended',
+      status,
+      reason: text,
+      endedAt: this.#wallUs(),
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#bytesOut,
+    });
+    await this.recorder.close(text);
+  }
+}
