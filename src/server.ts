@@ -1,0 +1,267 @@
+/**
+ * Builds every service of a gate once, in order, hands each what it needs, and stops them in reverse. Holding the
+ * control socket is the lock on the folder, so it comes first and goes last.
+ */
+import { randomBytes, randomInt } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+
+import { Authenticator } from './access/authn.ts';
+import { LiveConnections } from './access/live.ts';
+import { Passwords } from './access/password.ts';
+import { Penalties } from './access/penalties.ts';
+import { Snapshot, SnapshotHolder } from './access/snapshot.ts';
+import { AppError, reasonOf } from './base/errors.ts';
+import { newUuid } from './base/ids.ts';
+import { Secret } from './base/secret.ts';
+import { VERSION } from './base/version.ts';
+import { loadConfig, splitAddress } from './config/config.ts';
+import { openControl } from './ops/control.ts';
+import { controlMethods } from './control-methods.ts';
+import type { ControlMethods } from './control-methods.ts';
+import { LogLimit } from './ops/log-limit.ts';
+import { openLog } from './ops/log.ts';
+import { Ledger } from './recording/ledger.ts';
+import { recoverRows } from './recording/recover-rows.ts';
+import { ledgersBefore } from './recording/recovery.ts';
+import { loadPublicKeys, loadSigningKey } from './recording/seal.ts';
+import { Storage } from './recording/storage.ts';
+import { WriteGate } from './recording/write-gate.ts';
+import { Listener } from './ssh/listener.ts';
+import { ReadBuffer } from './ssh/leg-socket.ts';
+import { makeOffer } from './ssh/make-protocol.ts';
+import { PacketPool } from './ssh/packet-pool.ts';
+import { auditHead } from './store/audit.ts';
+import { openDatabase } from './store/database.ts';
+import { readInventory } from './store/inventory.ts';
+import { FactWriter } from './store/trails.ts';
+import { loadMasterKey } from './vault/keyring.ts';
+import { Secrets } from './vault/secrets.ts';
+import { nativeCiphers, parseHostKey, selfTest } from './wire/ssh2.ts';
+import type { ParsedKey } from './wire/ssh2.ts';
+
+export interface RunningServer {
+  /** `host:port` that users connect to. */
+  readonly ssh: string;
+  /** `host:port` of the configuration; not served yet. */
+  readonly https: string;
+  /** Ends every connection with `reason`, seals their trails and gives the folder back. */
+  stop(reason: string): Promise<void>;
+}
+
+/** Host keys by file below `keys/`, and the signature algorithms that each serves. */
+const HOST_KEYS = [
+  { file: 'ssh_host_ed25519_key', algorithms: ['ssh-ed25519'] },
+  { file: 'ssh_host_rsa_key', algorithms: ['rsa-sha2-512', 'rsa-sha2-256'] },
+] as const;
+
+const PEER_LINES_PER_SECOND = 5;
+const FLUSH_MS = 1000;
+/** A ledger that cannot be written is tried again so often; nobody is let in meanwhile. */
+const LEDGER_RETRY_MS = 2000;
+
+const nowUs = (): number => performance.now() * 1000;
+const wallUs = (): number => Math.floor((performance.timeOrigin + performance.now()) * 1000);
+const nowMs = (): number => Date.now();
+
+function loadHostKeys(keys: string): Record<string, ParsedKey> {
+  const loaded: Record<string, ParsedKey> = {};
+  for (const { file, algorithms } of HOST_KEYS) {
+    let text: string;
+    try {
+      const path = join(keys, file);
+      if ((statSync(path).mode & 0o077) !== 0) throw new Error('others may read it; chmod 600 it');
+      text = readFileSync(path, 'utf8');
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') continue;
+      throw new AppError('secret-unreadable', `${join(keys, file)}: ${reasonOf(error)}`, {
+        cause: error,
+      });
+    }
+    const key = parseHostKey(text);
+    for (const algorithm of algorithms) loaded[algorithm] = key;
+  }
+  if (Object.keys(loaded).length === 0) {
+    throw new AppError('dir-invalid', `${keys} holds no host key; was it made by "init"?`);
+  }
+  return loaded;
+}
+
+/** Starts the gate of a folder that `init` has made; rejects with what is wrong, leaving nothing running. */
+export async function startServer(dir: string): Promise<RunningServer> {
+  const undo: (() => Promise<void> | void)[] = [];
+  const unwind = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    return await build(dir, undo, unwind);
+  } catch (error) {
+    await unwind();
+    throw error;
+  }
+}
+
+async function build(
+  dir: string,
+  undo: (() => Promise<void> | void)[],
+  unwind: () => Promise<void>,
+): Promise<RunningServer> {
+  const config = loadConfig(dir);
+  const log = openLog(config.log.level);
+  await selfTest();
+  if (!nativeCiphers) {
+    log.warn({ event: 'slow-ciphers' }, 'no native ciphers, throughput halves; run: make setup');
+  }
+  const instance = newUuid(nowMs());
+  const methods = Promise.withResolvers<ControlMethods>();
+  // A start that fails rejects nobody: the control socket is closed before anybody could wait.
+  methods.promise.catch(() => undefined);
+  const later =
+    (method: keyof ControlMethods) =>
+    async (params: unknown): Promise<unknown> =>
+      (await methods.promise)[method](params);
+  const control = await openControl(dir, {
+    ping: later('ping'),
+    connections: later('connections'),
+    terminate: later('terminate'),
+    apply: later('apply'),
+  });
+  undo.push(() => control.close());
+
+  const keys = join(dir, 'keys');
+  const secrets = new Secrets(loadMasterKey(dir));
+  const signingKey = await loadSigningKey(keys);
+  const hostKeys = loadHostKeys(keys);
+  const db = await openDatabase({
+    path: join(dir, 'data', 'sallyport.db'),
+    onProgress: (text) => log.info({ event: 'database' }, text),
+  });
+  undo.push(() => db.close());
+
+  const storage = new Storage(join(dir, 'recordings'));
+  await storage.prepareLedgers();
+  const gate = new WriteGate();
+  const before = await ledgersBefore(storage);
+  let retry: NodeJS.Timeout | undefined;
+  const ledger: Ledger = new Ledger({
+    instance,
+    storage,
+    before,
+    key: signingKey,
+    gate,
+    nowUs,
+    wallUs,
+    about: { version: VERSION, host: hostname() },
+    onError: (error) => {
+      log.error({ event: 'ledger-failed', reason: error.message }, 'the ledger cannot be written');
+      retry = setTimeout(() => ledger.retry(), LEDGER_RETRY_MS);
+    },
+  });
+  undo.push(async () => {
+    clearTimeout(retry);
+    await ledger.close('stopped').catch((error: unknown) => {
+      log.error({ event: 'ledger-failed', reason: reasonOf(error) }, 'the ledger was not closed');
+    });
+  });
+  const crashed = await recoverRows({
+    db,
+    storage,
+    keys: await loadPublicKeys(keys),
+    key: signingKey,
+    ledger,
+    wallUs,
+    onTrouble: (text) => log.error({ event: 'recovery' }, text),
+  });
+  if (crashed > 0) {
+    log.audit({ event: 'recovered', connections: crashed }, 'trails of a crash were recovered');
+  }
+
+  const snapshots = new SnapshotHolder(new Snapshot(await readInventory(db)));
+  const noteHead = async (): Promise<void> => {
+    const head = await auditHead(db);
+    ledger.auditHead(head.number, head.digest);
+  };
+  const renew = async (): Promise<void> => {
+    snapshots.replace(new Snapshot(await readInventory(db)));
+    await noteHead();
+  };
+  await noteHead();
+  const facts = new FactWriter(db, {
+    now: nowMs,
+    onTrouble: (text) => log.error({ event: 'facts' }, text),
+    onCommit: (commit) => {
+      log.audit({ event: 'commit', commit, author: 'accept-new' }, 'a host key was pinned');
+      renew().catch((error: unknown) => {
+        log.error(
+          { event: 'snapshot', reason: reasonOf(error) },
+          'the configuration is not renewed',
+        );
+      });
+    },
+  });
+  undo.push(async () => {
+    await facts.close();
+  });
+
+  const passwords = await Passwords.create(config.passwords);
+  const peerLog = new LogLimit({ log, perSecond: PEER_LINES_PER_SECOND, nowUs });
+  const flush = setInterval(() => peerLog.flush(), FLUSH_MS);
+  undo.push(() => {
+    clearInterval(flush);
+    peerLog.flush();
+  });
+  const live = new LiveConnections();
+  const listener = new Listener({
+    config,
+    log,
+    peerLog,
+    snapshots,
+    authenticator: new Authenticator({
+      snapshots,
+      passwords,
+      delayKey: new Secret(randomBytes(32)),
+      nowUs,
+    }),
+    penalties: new Penalties({
+      penalties: config.penalties,
+      startups: config.startups,
+      nowUs,
+      random: () => randomInt(2 ** 32) / 2 ** 32,
+    }),
+    live,
+    facts,
+    secrets,
+    recording: { instance, storage, ledger, key: signingKey, gate, nowUs, wallUs },
+    pool: new PacketPool(),
+    readBuffer: new ReadBuffer(),
+    offer: makeOffer('downstream', {
+      kex: config.algorithms.kex,
+      hostKey: config.algorithms.host_key.filter((name) => name in hostKeys),
+      cipher: config.algorithms.cipher,
+      mac: config.algorithms.mac,
+    }),
+    hostKeys,
+  });
+  const address = splitAddress(config.listen.ssh);
+  if (!address) throw new AppError('config-invalid', `listen.ssh: ${config.listen.ssh}`);
+  const ssh = await listener.listen(address.host, address.port);
+  let reason = 'the gate is shutting down';
+  undo.push(async () => {
+    await listener.close(new AppError('terminated', reason));
+    await facts.flush();
+  });
+  methods.resolve(
+    controlMethods({ instance, db, live, facts, log, passwords, secrets, renew, now: nowMs }),
+  );
+  log.info({ event: 'listening', ssh, instance, version: VERSION }, 'listening');
+  return {
+    ssh,
+    https: config.listen.https,
+    stop: async (why) => {
+      reason = why;
+      await unwind();
+      log.info({ event: 'stopped', reason: why }, 'stopped');
+    },
+  };
+}
