@@ -1,0 +1,201 @@
+/**
+ * `make bench`: what the gate costs beside OpenSSH doing the same, recording and hash chain on, everything on loopback.
+ * Prints every figure, medians, and the project's bars. It asserts nothing: the exit code tells only whether all ran,
+ * since another machine or another load gives other figures; compare within one run.
+ */
+import { cpus, loadavg, totalmem } from 'node:os';
+import { mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { check } from '../support/process.ts';
+import { ManualScope } from '../support/scope.ts';
+import { hasOpenSsh } from '../support/openssh.ts';
+import { startArena, WAY_NAMES, WAYS } from './arena.ts';
+import type { ArenaOptions, Direction } from './arena.ts';
+import { readOptions, USAGE } from './options.ts';
+import type { BenchOptions, Part } from './options.ts';
+import { measureKeystrokes } from './keystroke.ts';
+import type { Keystrokes } from './keystroke.ts';
+import { IDLE_GATE_ENV, measureIdle, measureLogins } from './many-sessions.ts';
+import type { IdleCost, LoginRate } from './many-sessions.ts';
+import { barTable, median, percentile, seriesLine } from './report.ts';
+import type { Bar } from './report.ts';
+import { measureThroughput } from './throughput.ts';
+import type { Throughput } from './throughput.ts';
+
+const CIPHER = 'aes128-gcm@openssh.com';
+
+async function printMachine(): Promise<void> {
+  const ssh = await check(['sh', '-c', 'ssh -V 2>&1']);
+  console.log(`${new Date().toISOString()}  ${(await check(['uptime'])).trim()}`);
+  console.log(
+    `${cpus().length} x ${cpus()[0]?.model ?? 'unknown CPU'}, ${(totalmem() / 2 ** 30).toFixed(1)} GiB`,
+  );
+  console.log(`node ${process.version}, ${ssh.trim()}, ${(await check(['uname', '-sr'])).trim()}`);
+}
+
+function throughputBars(name: string, result: Throughput): Bar[] {
+  return (['down', 'up'] as const).flatMap((direction: Direction) => {
+    const { gate, proxyjump, tee } = result[direction];
+    const cpu = median(gate.cpuSecondsPerGb);
+    const label = `${name}, ${direction}: gate /`;
+    return [
+      {
+        name: `${label} ProxyJump host, CPU`,
+        measured: cpu / median(proxyjump.cpuSecondsPerGb),
+        atMost: 1.9,
+        unit: ' x',
+      },
+      {
+        name: `${label} sshd + tee + ssh, CPU`,
+        measured: cpu / median(tee.cpuSecondsPerGb),
+        atMost: 0.75,
+        unit: ' x',
+      },
+      {
+        name: `${label} ProxyJump, wall`,
+        measured: median(gate.wallSeconds) / median(proxyjump.wallSeconds),
+        atMost: 1,
+        unit: ' x',
+      },
+    ];
+  });
+}
+
+function printThroughput(result: Throughput): void {
+  for (const direction of ['down', 'up'] as const) {
+    console.log(`${direction}, wall seconds`);
+    for (const way of WAYS) {
+      console.log(seriesLine(WAY_NAMES[way], result[direction][way].wallSeconds));
+    }
+    console.log(`${direction}, CPU seconds per GB of all processes in the middle`);
+    for (const way of WAYS) {
+      if (way === 'direct') continue;
+      console.log(seriesLine(WAY_NAMES[way], result[direction][way].cpuSecondsPerGb));
+    }
+  }
+}
+
+/** Runs a part in an arena of its own, which has ended when this settles. */
+async function inArena<T>(
+  options: ArenaOptions,
+  part: (arena: Awaited<ReturnType<typeof startArena>>) => Promise<T>,
+): Promise<T> {
+  const scope = new ManualScope();
+  try {
+    return await part(await startArena(scope, options));
+  } finally {
+    await scope.end();
+  }
+}
+
+/** The parts that are not about transfers. */
+async function benchSessions(options: BenchOptions, bars: Bar[]): Promise<void> {
+  const wanted = (part: Part): boolean => options.only.includes(part);
+  if (wanted('idle')) {
+    // A gate of its own: what another part has left in the heap would hide what sessions take.
+    await inArena({ cipher: CIPHER, gateEnv: IDLE_GATE_ENV }, async (arena) => {
+      bars.push(printIdle(await measureIdle(arena, options.sessions)));
+    });
+  }
+  if (!wanted('keystroke') && !wanted('logins')) return;
+  await inArena({ cipher: CIPHER }, async (arena) => {
+    if (wanted('keystroke')) {
+      for (const terminal of [false, true]) {
+        const keys = await measureKeystrokes(arena, { samples: options.samples, terminal });
+        bars.push(printKeystrokes(keys));
+      }
+    }
+    if (wanted('logins')) printLogins(await measureLogins(arena, options), options);
+  });
+}
+
+function printKeystrokes({ terminal, direct, gate }: Keystrokes): Bar {
+  const name = terminal ? 'keystroke in a terminal' : 'keystroke';
+  console.log(`\n${name}, round trip in ms of ${direct.length} samples`);
+  const at = (share: number): [number, number] => [
+    percentile(direct, share),
+    percentile(gate, share),
+  ];
+  for (const share of [0.5, 0.99]) {
+    const [once, through] = at(share);
+    console.log(
+      `  p${share * 100}   direct ${once.toFixed(3)}   gate ${through.toFixed(3)}   added ${(through - once).toFixed(3)}`,
+    );
+  }
+  const [once, through] = at(0.5);
+  return { name: `${name}, added at p50`, measured: through - once, atMost: 0.5, unit: ' ms' };
+}
+
+function printLogins(rates: readonly LoginRate[], { logins }: BenchOptions): void {
+  console.log(
+    `\nlogins per second with a key, ${logins} in a burst (the gate's include the one at the target)`,
+  );
+  for (const { name, direct, gate } of rates) {
+    console.log(seriesLine(`direct, ${name}`, direct, 1));
+    console.log(seriesLine(`gate, ${name}`, gate, 1));
+  }
+}
+
+function printIdle(idle: IdleCost): Bar {
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  const each = (bytes: number): number => bytes / idle.sessions / 1024;
+  const { before, with: after } = idle;
+  const resident = each(after.rss - before.rss);
+  const live = each(after.live - before.live);
+  console.log(`\n${idle.sessions} idle sessions through the gate`);
+  console.log(
+    `  resident   ${mib(before.rss)} before, ${mib(after.rss)} with them: ${resident.toFixed(1)} KiB each`,
+  );
+  console.log(
+    `  reachable  ${mib(before.live)} before, ${mib(after.live)} with them: ${live.toFixed(1)} KiB each`,
+  );
+  console.log(
+    `  both after collections; resident before the last one: ${mib(idle.uncollectedBytes)}`,
+  );
+  console.log(
+    `  ${idle.filesPerSession.toFixed(2)} descriptors each; ${idle.cpuPercent.toFixed(1)} % of a core to keep all`,
+  );
+  // Resident memory also falls by what the start had left over: a session costs at least what it holds.
+  return {
+    name: 'idle session, the larger of resident and reachable',
+    measured: Math.max(resident, live),
+    atMost: 64,
+    unit: ' KiB',
+  };
+}
+
+async function bench(options: BenchOptions): Promise<void> {
+  const bars: Bar[] = [];
+  await printMachine();
+  const profile = options.profile === undefined ? undefined : resolve(options.profile);
+  if (profile !== undefined) mkdirSync(profile, { recursive: true });
+  const gateEnv =
+    profile === undefined
+      ? {}
+      : { gateEnv: { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profile}` } };
+  for (const part of ['throughput', 'stock'] as const) {
+    if (!options.only.includes(part)) continue;
+    const arenaOptions = part === 'stock' ? gateEnv : { cipher: CIPHER, ...gateEnv };
+    const name = part === 'stock' ? 'stock ciphers' : CIPHER.replace('@openssh.com', '');
+    await inArena(arenaOptions, async (arena) => {
+      console.log(`\n${options.bytes} bytes, ${options.pairs} rounds, ${name}`);
+      for (const way of WAYS)
+        console.log(`  ${WAY_NAMES[way].padEnd(26)} ${await arena.ciphers(way)}`);
+      const result = await measureThroughput(arena, options);
+      printThroughput(result);
+      bars.push(...throughputBars(name, result));
+    });
+  }
+  await benchSessions(options, bars);
+  if (bars.length > 0) console.log(`\n${barTable(bars)}`);
+  console.log(
+    `load at the end: ${loadavg()
+      .map((value) => value.toFixed(2))
+      .join(' ')}`,
+  );
+}
+
+const options = readOptions(process.argv.slice(2));
+if (!options) console.log(USAGE);
+else if (!hasOpenSsh()) throw new Error('needs openssh-server: apt-get install openssh-server');
+else await bench(options);
