@@ -1,11 +1,14 @@
 /**
  * The time line of one channel, in lines: its requests in words, and its data folded into lines of text. Data of one
  * stream is gathered until a line ends, two seconds pass or 4 KiB are there, so that typing reads as what was typed.
- * Of a long stretch of output the first lines are shown and the rest is counted. Memory is bounded for any trail.
+ * Of a long stretch of output the first lines are shown and the rest is counted. Of an agent's channel it tells what was
+ * asked and answered in place of the bytes. Memory is bounded for any trail.
  */
+import { AgentView } from '../recording/agent-view.ts';
 import type { TrailRecord } from '../recording/block-decoder.ts';
 import { FATE, KINDS } from '../recording/container.ts';
 import { printable } from '../wire/channel-request.ts';
+import { agentText } from './agent-text.ts';
 import { eventText } from './event-text.ts';
 import { grouped, shorten } from './words.ts';
 
@@ -41,6 +44,7 @@ export class ChannelTimeline {
     [KINDS.stdout, gathering('stdout', [LINE_FEED])],
     [KINDS.stderr, gathering('stderr', [LINE_FEED])],
   ]);
+  #agent: AgentView | undefined;
   #last = '';
   #shown = 0;
   #hiddenLines = 0;
@@ -53,8 +57,13 @@ export class ChannelTimeline {
     for (const stream of this.#waiting()) {
       if (record.us - stream.since > MAX_WAIT_US) yield* this.#flush(stream);
     }
+    this.#agent ??= AgentView.of(record);
+    for (const event of this.#agent?.take(record) ?? []) {
+      yield* this.#other({ us: record.us, text: agentText(event) });
+    }
     const stream = this.#streams.get(record.kind);
     if (stream) {
+      if (this.#agent?.isDecoding) return;
       const name = record.fate === FATE.withheld ? ' (withheld)' : '';
       if (name !== '') yield* this.#other({ us: record.us, text: `${stream.name}${name}` });
       else yield* this.#gather(stream, record);

@@ -56,7 +56,7 @@ async function showConnection(place: Place, output: Output): Promise<void> {
   const reports = new Map<number, TrailReport>();
   for (const channel of await storage.channels(connection)) {
     const path = storage.channelPath(connection, channel);
-    const report = await check(place, path, (record) => story.takeRequest(channel, record));
+    const report = await check(place, path, (record) => story.takeOfChannel(channel, record));
     reports.set(channel, report);
   }
   const wallUs = own.header?.wallUs ?? 0;

@@ -4,10 +4,12 @@
  * out rather than guessed at.
  */
 import { z } from '../config/schema.ts';
+import { AgentView } from '../recording/agent-view.ts';
 import type { TrailRecord } from '../recording/block-decoder.ts';
 import { FATE, KINDS } from '../recording/container.ts';
 import { describeRecord } from '../recording/describe-record.ts';
 import type { Fields } from '../recording/describe-record.ts';
+import { agentText } from './agent-text.ts';
 import { eventText, pairs } from './event-text.ts';
 import { say } from './words.ts';
 import type { TimedText } from './channel-timeline.ts';
@@ -73,6 +75,7 @@ export class TrailStory {
   /** Events beyond the limit. */
   leftOut = 0;
   readonly #maxEvents: number;
+  readonly #agents = new Map<number, AgentView>();
 
   constructor(maxEvents: number) {
     this.#maxEvents = maxEvents;
@@ -99,9 +102,16 @@ export class TrailStory {
     if (words !== undefined) this.#event(us, words);
   }
 
-  /** A request on a channel, from that channel's own container. */
-  takeRequest(channel: number, record: TrailRecord): void {
+  /** A record of a channel's own container: its requests are told, and what an agent was asked. */
+  takeOfChannel(channel: number, record: TrailRecord): void {
     const { kind } = record;
+    const agent = this.#agents.get(channel) ?? AgentView.of(record);
+    if (agent) {
+      this.#agents.set(channel, agent);
+      for (const event of agent.take(record)) {
+        this.#event(record.us, `channel ${channel}  ${agentText(event)}`);
+      }
+    }
     if (kind !== KINDS['forward-request'] && kind !== KINDS['reverse-request']) return;
     const words = eventText(record);
     if (words !== undefined) this.#event(record.us, `channel ${channel}  ${words}`);

@@ -3,13 +3,15 @@
  * any size is exported in flat memory, and a slow taker slows the reading.
  *
  *   jsonl        one object per record: `ts` (RFC 3339), `us`, `ordinal`, `type`, `direction`, `fate`, `code`,
- *                `data` (base64 of the exact payload), and `fields` where it has any
+ *                `data` (base64 of the exact payload), and `fields` where it has any; of an agent's channel `agent`:
+ *                what is decoded with this record
  *   hex          for people: a line per record, its fields, and a dump with offsets; streams count through
  *   raw-*        the bytes of one stream as they were delivered: all but what was withheld
  *   cast         asciicast v2, see `export-cast.ts`
  */
 import { AppError } from '../base/errors.ts';
 import { rfc3339 } from '../base/time.ts';
+import { AgentView } from './agent-view.ts';
 import type { TrailRecord } from './block-decoder.ts';
 import { FATE, KINDS, fateName, kindName } from './container.ts';
 import { describeRecord } from './describe-record.ts';
@@ -50,8 +52,11 @@ const DIRECTIONS = ['none', 'up', 'down'] as const;
 
 async function* exportJsonl(file: TrailFile): AsyncGenerator<Buffer> {
   const { wallUs } = await file.header();
+  let view: AgentView | undefined;
   for await (const record of file.records()) {
     const { us, ordinal, code, payload } = record;
+    view ??= AgentView.of(record);
+    const agent = view?.take(record) ?? [];
     const fields = describeRecord(record);
     const line = {
       ts: rfc3339(wallUs + us),
@@ -63,6 +68,7 @@ async function* exportJsonl(file: TrailFile): AsyncGenerator<Buffer> {
       code,
       data: payload.toString('base64'),
       ...(Object.keys(fields).length > 0 ? { fields } : {}),
+      ...(agent.length > 0 ? { agent } : {}),
     };
     yield Buffer.from(`${JSON.stringify(line)}\n`);
   }
