@@ -3,9 +3,10 @@
  * a terminal shows it and does not obey it. Events that say nothing to a person give no text.
  */
 import { CODES, DIRECTION, FATE, KINDS, kindName } from '../recording/container.ts';
-import { describeRecord } from '../recording/describe-record.ts';
+import { describeRecord, requestIn } from '../recording/describe-record.ts';
 import type { Fields } from '../recording/describe-record.ts';
 import type { TrailRecord } from '../recording/block-decoder.ts';
+import { toolOf } from '../wire/tool-command.ts';
 import { say, shorten } from './words.ts';
 
 const MAX_TEXT = 400;
@@ -26,7 +27,7 @@ function wordsOf(record: TrailRecord, fields: Fields): string | undefined {
   switch (record.kind) {
     case KINDS['forward-request']:
     case KINDS['reverse-request']:
-      return `${who}: ${requestText(fields)}`;
+      return `${who}: ${requestText(fields)}${toolText(record)}`;
     case KINDS['forward-reply']:
     case KINDS['reverse-reply']:
       return fields['success'] === false ? `${who}: the request before was refused` : undefined;
@@ -82,6 +83,16 @@ function requestText(fields: Fields): string {
     default:
       return `request ${field('type')}`;
   }
+}
+
+/** ` (rsync upload: /x)`; nothing for a command that is no tool. */
+function toolText(record: TrailRecord): string {
+  const request = requestIn(record);
+  const tool = request?.type === 'exec' ? toolOf(request.command) : undefined;
+  if (!tool) return '';
+  const { name, direction, paths, expands } = tool;
+  const where = paths.length === 0 ? 'paths in the stream' : paths.join(' ');
+  return ` (${name} ${direction}: ${where}${expands ? ', as its shell expands it' : ''})`;
 }
 
 function endText(fields: Fields): string | undefined {

@@ -7,6 +7,7 @@ import { ProtocolError } from '../base/errors.ts';
 import { decodeRequestFields, printable } from '../wire/channel-request.ts';
 import type { RequestFields } from '../wire/channel-request.ts';
 import { Reader } from '../wire/buffer.ts';
+import { toolOf } from '../wire/tool-command.ts';
 import {
   MSG,
   decodeChannelRequest,
@@ -107,6 +108,8 @@ function asText(type: string, data: Buffer): Fields {
   for (const [name, value] of Object.entries(decodeRequestFields(type, data))) {
     if (name === 'type') continue;
     fields[name] = Buffer.isBuffer(value) ? printable(value) : (value as unknown);
+    const tool = type === 'exec' && Buffer.isBuffer(value) ? toolOf(value) : undefined;
+    if (tool) fields['tool'] = tool;
   }
   return fields;
 }

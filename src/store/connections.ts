@@ -5,6 +5,9 @@
 import { rfc3339 } from '../base/time.ts';
 import { isUuid } from '../base/ids.ts';
 import type { ConnectionStatus } from '../ops/facts.ts';
+import { printedBytes } from '../wire/channel-request.ts';
+import { toolOf } from '../wire/tool-command.ts';
+import type { ToolCommand } from '../wire/tool-command.ts';
 import type { Database } from './database.ts';
 import type { ConnectionState } from './fact-state.ts';
 import { In } from './orm.ts';
@@ -111,6 +114,12 @@ export async function saveStates(
   }
 }
 
+/** The tool of a command, as `trail show` has it; null if it is none that is known. */
+function toolIn({ kind, command }: ChannelRow): ToolCommand | null {
+  if (kind !== 'exec' && kind !== 'scp') return null;
+  return toolOf(printedBytes(command)) ?? null;
+}
+
 /** The object of one line of `connections --json`; names are fixed (DESIGN part 8). */
 export function connectionJson(row: ConnectionRow) {
   const time = (micros: number | null) => (micros === null ? null : rfc3339(micros));
@@ -140,6 +149,7 @@ export function connectionJson(row: ConnectionRow) {
       id: channel.ordinal,
       kind: channel.kind,
       command: channel.command,
+      tool: toolIn(channel),
       opened: time(channel.openedAt),
       ended: time(channel.endedAt),
       bytes_in: channel.bytesIn,

@@ -98,6 +98,17 @@ export function printable(bytes: Buffer): string {
   return text;
 }
 
+/** The bytes that `printable` made a text from. */
+export function printedBytes(text: string): Buffer {
+  const parts = text.split(/(\\\\|\\x[0-9a-f]{2})/);
+  return Buffer.concat(
+    parts.map((part, at) => {
+      if (at % 2 === 0) return Buffer.from(part);
+      return part === '\\\\' ? Buffer.from('\\') : Buffer.from(part.slice(2), 'hex');
+    }),
+  );
+}
+
 // Control characters, the line separators that logs break at, and the marks that reorder text.
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\\/;
 

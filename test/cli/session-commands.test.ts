@@ -123,6 +123,24 @@ step('an exec is listed, shown and exported with its exact bytes', async () => {
   );
 });
 
+step('a command that moves files is named, with its direction and paths', async () => {
+  await ssh(to, "git-upload-pack '/no/where at \\all'");
+  const row = await ended();
+  const tool = {
+    name: 'git-upload-pack',
+    direction: 'download',
+    paths: ['/no/where at \\\\all'],
+    expands: false,
+  };
+  assert.deepEqual(row.channels[0]?.['tool'], tool);
+  const shown = await succeed(cli('trail', 'show', String(row['id'])));
+  assert.match(shown, /command git-upload-pack .* \(git-upload-pack download: \/no\/where at /);
+  const jsonl = await succeed(cli('trail', 'export', String(row['id']), '0', '--format', 'jsonl'));
+  assert.ok(jsonl.includes(`"tool":${JSON.stringify(tool)}`));
+  await ssh(to, 'true');
+  assert.equal((await ended()).channels[0]?.['tool'], null);
+});
+
 step('a shell reads as what was typed and shown, with its resizes', async () => {
   await sshInPty(to, undefined, {
     steps: [
