@@ -195,12 +195,15 @@ export interface ChannelLimits {
 export class ChannelTable {
   readonly #channels: (Channel | undefined)[] = [];
   readonly #limits: ChannelLimits;
+  readonly #onEnded: (channel: Channel) => void;
   #ordinals = 0;
   #count = 0;
   #sessions = 0;
 
-  constructor(limits: ChannelLimits) {
+  /** `onEnded` hears of each channel that is over, once. */
+  constructor(limits: ChannelLimits, onEnded: (channel: Channel) => void) {
     this.#limits = limits;
+    this.#onEnded = onEnded;
   }
 
   /** Whether another channel of this type would be too many. */
@@ -229,11 +232,14 @@ export class ChannelTable {
     return number < this.#channels.length ? this.#channels[number] : undefined;
   }
 
-  remove(channel: Channel): void {
+  /** The channel is over; its number may be given again. */
+  end(channel: Channel): void {
     if (this.#channels[channel.number] !== channel) return;
+    channel.state = 'closed';
     this.#channels[channel.number] = undefined;
     this.#count--;
     if (channel.type === 'session') this.#sessions--;
+    this.#onEnded(channel);
   }
 
   all(): Channel[] {

@@ -9,7 +9,7 @@ import { ConnectionRecorder } from '../recording/connection-recorder.ts';
 import type { RecorderEvents, RecordingServices } from '../recording/connection-recorder.ts';
 import { DOWN } from './mux.ts';
 import type { Channel } from './mux.ts';
-import type { RelayEvents } from './relay.ts';
+import type { RelayEvents } from './relay-options.ts';
 
 export type EndStatus = 'DISCONNECTED' | 'TERMINATED';
 

@@ -86,12 +86,9 @@ test('too many unanswered requests are refused', () => {
 });
 
 test('numbers are given again, ordinals never, and the limits hold by kind', () => {
-  const table = new ChannelTable({
-    sessions_per_connection: 2,
-    forwards: 1,
-    channels: 3,
-    requests: 10,
-  });
+  const ended: Channel[] = [];
+  const limits = { sessions_per_connection: 2, forwards: 1, channels: 3, requests: 10 };
+  const table = new ChannelTable(limits, (channel) => ended.push(channel));
   const make = () => NO_WRITER;
   const first = table.add(DOWN, 'session', make);
   const second = table.add(DOWN, 'session', make);
@@ -99,8 +96,9 @@ test('numbers are given again, ordinals never, and the limits hold by kind', () 
   assert.ok(!table.isFull('direct-tcpip'));
   table.add(DOWN, 'direct-tcpip', make);
   assert.ok(table.isFull('direct-tcpip'));
-  table.remove(first);
-  table.remove(first);
+  table.end(first);
+  table.end(first);
+  assert.deepEqual(ended, [first]);
   const again = table.add(DOWN, 'session', make);
   assert.equal(again.number, first.number);
   assert.equal(again.ordinal, 3);

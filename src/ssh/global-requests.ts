@@ -1,0 +1,74 @@
+/**
+ * The global requests of a connection and their replies (RFC 4254 section 4): judged, recorded in the connection's own
+ * trail, relayed or answered by the gate, each answer in its place among those of the other side.
+ */
+import { CODES } from '../recording/container.ts';
+import { decodeGlobalRequest, encodeGlobalRequest, MSG } from '../wire/messages.ts';
+import { judgeGlobal } from './gatekeeper.ts';
+import { DOWN, ReplyQueue, UP, other } from './mux.ts';
+import type { Side } from './mux.ts';
+import * as kinds from './record-kinds.ts';
+import type { RelayOptions } from './relay-options.ts';
+
+const NO = Buffer.from([MSG.requestFailure]);
+
+export class GlobalRequests {
+  readonly #options: RelayOptions;
+  /** Requests that each side has yet to answer. */
+  readonly #unanswered: readonly [ReplyQueue, ReplyQueue];
+  #failed = false;
+
+  constructor(options: RelayOptions) {
+    const questions = (): ReplyQueue => new ReplyQueue(options.limits.requests);
+    this.#options = options;
+    this.#unanswered = [questions(), questions()];
+  }
+
+  /** There is no upstream: what is outstanding there, and all that comes yet, is answered with a failure. */
+  fail(): void {
+    this.#failed = true;
+    this.#unanswered[UP].abandon(() => this.#refuse(DOWN));
+  }
+
+  /** Asks a leg whether it lives, unless enough questions wait for its answer; the answer is swallowed. */
+  keepalive(side: Side): void {
+    if (this.#unanswered[side].full) return;
+    this.#unanswered[side].own();
+    this.#options.passage.own(side, encodeGlobalRequest('keepalive@openssh.com', true));
+  }
+
+  onRequest(side: Side, payload: Buffer): void {
+    const request = decodeGlobalRequest(payload);
+    const { passage, writer } = this.#options;
+    const kind = kinds.global(side);
+    const to = other(side);
+    const judgement = judgeGlobal(side, request.type);
+    if (judgement.verdict === 'pass' && !this.#failed) {
+      passage.pass(side, writer, kind, -1, payload);
+      if (request.wantReply) this.#unanswered[to].relayed();
+      return;
+    }
+    if (judgement.verdict !== 'own') {
+      const code = judgement.verdict === 'refuse' ? judgement.code : CODES.upstream;
+      passage.withhold(side, writer, kind, payload, code);
+    }
+    if (!request.wantReply) return;
+    this.#unanswered[to].answered(() => {
+      if (judgement.verdict === 'own') passage.own(side, NO);
+      else this.#refuse(side);
+    });
+  }
+
+  #refuse(side: Side): void {
+    const { passage, writer } = this.#options;
+    passage.make(side, writer, kinds.globalReply(other(side)), NO, CODES.policy);
+  }
+
+  onReply(side: Side, payload: Buffer): void {
+    const origin = this.#unanswered[side].next();
+    if (origin === undefined) return;
+    const { passage, writer } = this.#options;
+    if (origin === 'relayed') passage.pass(side, writer, kinds.globalReply(side), -1, payload);
+    this.#unanswered[side].release();
+  }
+}

@@ -1,0 +1,29 @@
+/** What the relay of one connection is made from, and what it tells its owner. */
+import type { Destination } from '../access/policy.ts';
+import type { ContainerWriter } from '../recording/writer.ts';
+import type { Channel, ChannelLimits, Side } from './mux.ts';
+import type { Passage } from './passage.ts';
+
+/** What the relay tells about the connection; the owner makes rows and trails of it. */
+export interface RelayEvents {
+  /** A container for a channel that is about to be opened. */
+  openChannelTrail(ordinal: number, type: string, openedBy: Side, open: Buffer): ContainerWriter;
+  onChannelOpened(channel: Channel): void;
+  /** A request has said what the channel is. */
+  onChannelKind(channel: Channel, command: string): void;
+  onChannelEnded(channel: Channel): void;
+}
+
+/** From the configuration's `limits`. */
+export interface RelayLimits extends ChannelLimits {
+  readonly refused_opens: number;
+}
+
+export interface RelayOptions {
+  readonly passage: Passage;
+  /** The connection's own container: opens, global requests, and their replies. */
+  readonly writer: ContainerWriter;
+  readonly destination: Destination | undefined;
+  readonly limits: RelayLimits;
+  readonly events: RelayEvents;
+}
