@@ -69,6 +69,7 @@ export class Login {
   readonly #transport: Transport;
   readonly #options: LoginOptions;
   #service = false;
+  #serviceAsked = false;
   #bannerSent = false;
   #user: Buffer | undefined;
   #name: LoginName | undefined;
@@ -134,10 +135,13 @@ export class Login {
 
   #onService(payload: Buffer): void {
     const name = decodeServiceRequest(payload);
-    if (this.#service || name !== 'ssh-userauth') {
+    // Some clients, paramiko among them, ask for it again before each attempt, and sshd lets them; asking alone is no
+    // way to keep us busy, though.
+    if (this.#serviceAsked || name !== 'ssh-userauth') {
       throw new ProtocolError(`service "${name.replace(/[^\x21-\x7e]/g, '?')}" cannot be had here`);
     }
     this.#service = true;
+    this.#serviceAsked = true;
     this.#transport.send(encodeService(MSG.serviceAccept, name));
   }
 
@@ -153,6 +157,7 @@ export class Login {
     } else if (!this.#user.equals(request.user)) {
       throw new ProtocolError('the user name changed during login');
     }
+    this.#serviceAsked = false;
     this.#asking = false;
     if (!this.#bannerSent && this.#options.banner !== '') {
       this.#transport.send(encodeBanner(this.#options.banner));

@@ -173,6 +173,19 @@ suite('clients', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
     });
   }
 
+  for (const client of CLIENTS.filter(({ name }) => name === 'paramiko' || name === 'asyncssh')) {
+    test(`${client.name}: a key that is refused, then the password, in one login`, async (t) => {
+      if (!(await client.isThere())) {
+        t.skip(`${client.name} is not installed`);
+        return;
+      }
+      const stranger = await makeKey(t);
+      const to = endpoint({ key: stranger.path, password: PASSWORD });
+      const { stdout, stderr, code } = await client.run(to, COMMAND);
+      assert.deepEqual([stdout.toString(), code], ['out\n', 7], stderr.toString());
+    });
+  }
+
   test('keyboard-interactive asks for the password', async () => {
     const { stdout, code, stderr } = await ssh(endpoint({ password: PASSWORD }), COMMAND, {
       settings: ['PreferredAuthentications=keyboard-interactive'],

@@ -13,6 +13,7 @@ import {
   encodeInfoResponse,
   encodeKeyboardInteractiveRequest,
   encodePublickeyRequest,
+  encodeService,
 } from '../../src/wire/userauth.ts';
 import { Secret } from '../../src/base/secret.ts';
 import { figure } from '../support/figure.ts';
@@ -186,6 +187,24 @@ suite('login', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
       assert.equal((await peer.next(...answers.slice(0, 3)))[0], MSG.userauthFailure);
     }
     peer.destroy();
+  });
+
+  test('a client may ask for the login service again before each attempt, as paramiko does', async (t) => {
+    const { gate, key, target } = site;
+    const login = `alice@${target.user}@db1`;
+    const peer = await newcomer(t, gate);
+    peer.send(passwordRequest(login, 'wrong'));
+    await peer.next(MSG.userauthFailure);
+    await askService(peer);
+    peer.send(keyRequest(peer, login, bob.path));
+    await peer.next(MSG.userauthFailure);
+    await askService(peer);
+    peer.send(keyRequest(peer, login, key.path));
+    await peer.next(MSG.userauthSuccess);
+    peer.destroy();
+    const idle = await newcomer(t, gate);
+    idle.send(encodeService(MSG.serviceRequest, 'ssh-userauth'));
+    assert.match(await idle.end(), /service "ssh-userauth" cannot be had here/, 'without attempts');
   });
 
   test('max_tries counts, and the banner comes before everything', async (t) => {
