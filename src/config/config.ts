@@ -90,7 +90,7 @@ const penalties = z
   .strictObject({
     enabled: z.boolean().default(true).describe('Refuse sources that keep failing for a while.'),
     crash_s: secondsOrNone(90, 'For a connection that made the gate fail.'),
-    authfail_s: secondsOrNone(5, 'For a failed login.'),
+    authfail_s: secondsOrNone(5, 'For a wrong password, or a login with nothing but wrong keys.'),
     invaliduser_s: secondsOrNone(5, 'For a failed login as a user that does not exist.'),
     refuseconnection_s: secondsOrNone(10, 'For a connection refused after its login.'),
     noauth_s: secondsOrNone(1, 'For a connection that never tried to log in.'),

@@ -7,6 +7,7 @@ import type { Identity } from '../access/authn.ts';
 import type { LoginName } from '../access/destination.ts';
 import { decide } from '../access/policy.ts';
 import type { Decision } from '../access/policy.ts';
+import type { PenaltyKind } from '../access/penalties.ts';
 import { cannotRecord } from '../recording/connection-recorder.ts';
 import { SIGNATURE_ALGORITHMS } from '../wire/publickey.ts';
 import { AskedLogin } from './asked-login.ts';
@@ -45,6 +46,8 @@ export class Newcomer {
   #grace: NodeJS.Timeout | undefined;
   #decision: Decision | undefined;
   #asked: AskedLogin | undefined;
+  /** What the keys that were refused cost if nobody logs in after all. */
+  #owed: PenaltyKind | undefined;
 
   constructor(gate: Gate, leg: LegSocket, events: NewcomerEvents) {
     this.#gate = gate;
@@ -98,7 +101,11 @@ export class Newcomer {
 
   #onFailure(method: string, name: LoginName): void {
     const known = this.#gate.snapshots.current.user(name.user) !== undefined;
-    this.#gate.penalties.penalise(this.#address, known ? 'authfail' : 'invaliduser');
+    const penalty = known ? 'authfail' : 'invaliduser';
+    // A client tries every key that it has, and nobody guesses one: that costs once, and only a login that fails. Each
+    // password is a guess.
+    if (method === 'publickey') this.#owed = penalty;
+    else this.#gate.penalties.penalise(this.#address, penalty);
     this.#gate.peerLog.audit(
       this.#address,
       { event: 'login-failed', source: this.#address, loginName: name.text, method },
@@ -112,6 +119,7 @@ export class Newcomer {
     this.#abort.abort();
     if (this.#asked) this.#auditAsked(reason);
     this.#asked?.close();
+    if (this.#owed) this.#gate.penalties.penalise(this.#address, this.#owed);
     if (this.#login.tried.length === 0 && reason.code !== 'login-timeout') {
       this.#gate.penalties.penalise(this.#address, 'noauth');
     }
@@ -156,6 +164,7 @@ export class Newcomer {
 
   #onSuccess(result: LoggedIn): void {
     clearTimeout(this.#grace);
+    this.#owed = undefined;
     if (this.#gate.facts.full) {
       throw new AppError('busy', 'the database is behind; try again in a minute');
     }

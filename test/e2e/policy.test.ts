@@ -140,4 +140,25 @@ suite('policy', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
     await once(socket, 'close');
     await eventually('the line in the log', () => gate.log().includes('"event":"penalty"'));
   });
+
+  test('keys that a client has beside the right one cost nothing; without the right one, once', async (t) => {
+    const site = await startSite(t, {
+      configure: withSettings({ penalties: { exempt: [], authfail_s: 100, min_s: 150 } }),
+    });
+    const { key, to } = site;
+    const strangers = [await makeKey(t), await makeKey(t), await makeKey(t)];
+    const others = strangers.flatMap(({ path }) => ['-i', path]);
+    // Tried in this order.
+    const without = { ...to, key: strangers[0]?.path ?? '' };
+    for (let i = 0; i < 3; i++) {
+      const { stdout, stderr } = await ssh(without, 'echo in', {
+        flags: [...others, '-i', key.path],
+      });
+      assert.equal(stdout.toString(), 'in\n', stderr.toString());
+    }
+    assert.match((await ssh(without, 'true', { flags: others })).stderr.toString(), /Permission/);
+    assert.equal((await ssh(to, 'echo in')).stdout.toString(), 'in\n', 'one failed login');
+    assert.match((await ssh(without, 'true')).stderr.toString(), /Permission denied/);
+    assert.equal((await ssh(to, 'echo in')).stdout.length, 0, 'two failed logins');
+  });
 });
