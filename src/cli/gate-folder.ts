@@ -2,7 +2,7 @@
  * The folder of a gate: where each thing lies in it, and whether it is one. The names are fixed (DESIGN part 8); the
  * gate itself builds the same ones.
  */
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { AppError, reasonOf } from '../base/errors.ts';
@@ -43,7 +43,7 @@ export function openGateFolder(dir: string): GateFolder {
 function requireFolder(dir: string, path: string): void {
   let found: boolean;
   try {
-    found = existsSync(path) && statSync(path).isDirectory();
+    found = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   } catch (cause) {
     throw new AppError('dir-invalid', `cannot read ${path}: ${reasonOf(cause)}`, { cause });
   }

@@ -3,7 +3,7 @@
  * It makes things only where nothing is: a folder that was initialised before is refused, and no key is ever replaced.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { AppError, reasonOf } from '../base/errors.ts';
 import type { Secret } from '../base/secret.ts';
@@ -42,7 +42,7 @@ export async function init(options: InitOptions, output: Output): Promise<void> 
   }
   const password = options.adminPasswordStdin ? await readPassword() : undefined;
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeFolder(dir);
     for (const path of [keys, data, recordings, tls, run]) mkdirSync(path, { mode: 0o700 });
     const prints = makeHostKeys(keys);
     createMasterKey(dir);
@@ -54,6 +54,17 @@ export async function init(options: InitOptions, output: Output): Promise<void> 
     if (cause instanceof AppError) throw cause;
     throw new AppError('dir-invalid', `cannot make ${dir}: ${reasonOf(cause)}`, { cause });
   }
+}
+
+/**
+ * Makes a folder and those above it that are not there. Not by `recursive`: Node tries again for ever where the kernel
+ * says that the folder above, which exists, is not there, as in /proc.
+ */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  const above = dirname(path);
+  if (above !== path) makeFolder(above);
+  mkdirSync(path, { mode: 0o700 });
 }
 
 /** The commented sample with the addresses in it. */

@@ -5,6 +5,7 @@
 import { AppError, reasonOf } from '../base/errors.ts';
 import { Output, OutputClosed } from './output.ts';
 import { runProgram } from './program.ts';
+import { say } from './words.ts';
 
 /** Runs the command line; resolves to its exit code and never rejects. */
 export async function main(args: readonly string[], output: Output): Promise<number> {
@@ -15,7 +16,8 @@ export async function main(args: readonly string[], output: Output): Promise<num
   } catch (error) {
     // Whoever stopped reading has what he wanted, as with `| head`.
     if (error instanceof OutputClosed) return 0;
-    output.tell(`sallyport: ${reasonOf(error)}\n`);
+    // It may repeat what somebody else wrote, as in an inventory.
+    output.tell(`sallyport: ${say(reasonOf(error))}\n`);
     return error instanceof AppError && error.code === 'usage' ? 2 : 1;
   }
 }

@@ -9,7 +9,7 @@ export function say(value: unknown): string {
   return text.replace(OBEYED, (character) => `\\x${character.charCodeAt(0).toString(16)}`);
 }
 
-const OBEYED = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+const OBEYED = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
 /** A text of at most `max` characters; what is left out is counted. */
 export function shorten(text: string, max: number): string {

@@ -110,7 +110,7 @@ export function printedBytes(text: string): Buffer {
 }
 
 // Control characters, the line separators that logs break at, and the marks that reorder text.
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\\/;
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\\/;
 
 function escapeBytes(bytes: Buffer): string {
   if (bytes.length === 1 && bytes[0] === 0x5c) return '\\\\';

@@ -91,3 +91,9 @@ test('the first administrator comes with his password from standard input', asyn
   );
   assert.equal(code, 2);
 });
+
+test('init says so where no folder can be made', async () => {
+  const { code, err } = await sallyport(['init', '--dir', '/proc/sallyport/gate']);
+  assert.equal(code, 1);
+  assert.match(err, /cannot make \/proc\/sallyport\/gate: ENOENT/);
+});

@@ -1,6 +1,6 @@
 /** Wrong usage exits with 2, what is refused with 1, help with 0; each failure in one line. */
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { VERSION } from '../../src/base/version.ts';
@@ -54,6 +54,27 @@ test('a folder that is no gate is refused by every command, with the remedy', as
     assert.equal(code, 1, args.join(' '));
     assert.ok(err.includes(`run sallyport init --dir ${empty}`), err);
   }
+});
+
+test('a folder that may not be read is not called missing', async (t) => {
+  const dir = join(tempDir(t), 'gate');
+  mkdirSync(dir, { mode: 0o000 });
+  // Root reads everything; the kernel says the same of a name that is too long, whoever asks.
+  const name = process.getuid?.() === 0 ? 'x'.repeat(256) : 'gate';
+  const path = name === 'gate' ? dir : join(dir, name);
+  const { code, err } = await sallyport(['trail', 'show', '--dir', path, 'newest']);
+  assert.equal(code, 1);
+  assert.match(err, /cannot read .*(EACCES|ENAMETOOLONG)/);
+});
+
+test('an error does not hand what others wrote to the terminal', async (t) => {
+  const dir = join(tempDir(t), 'gate');
+  await succeed(['init', '--dir', dir]);
+  const file = join(dir, 'inventory.yaml');
+  writeFileSync(file, 'users: [{ name: "a\u202eb\u061c" }]\n');
+  const { code, err } = await sallyport(['apply', '--dir', dir, file]);
+  assert.equal(code, 1);
+  assert.match(err, /user "a\\x202eb\\x61c"/);
 });
 
 test('help has examples, and the version is the one of the package', async () => {
