@@ -29,6 +29,9 @@ export interface ControlServices {
   readonly now: () => number;
 }
 
+/** So long a command waits for facts to become rows; after that it answers with the rows there are. */
+const FACTS_MS = 2_000;
+
 /** `connections`: rows as the command line prints them, newest first. */
 const listShape = z.strictObject({ limit: z.int().min(1).max(100_000).optional() });
 /** `terminate`: the id as a UUID or in its short form. */
@@ -60,25 +63,30 @@ function checked<T>(shape: z.ZodType<T>, params: unknown): T {
 /** The methods of a running gate by name. */
 export function controlMethods(services: ControlServices): ControlMethods {
   const { instance, db, live, facts, log, passwords, secrets, renew, now } = services;
+  // One that runs is ended even while the database takes nothing, so its row is asked last.
+  const openConnection = async (id: string): Promise<string> => {
+    await facts.flush(FACTS_MS);
+    const row = await connection(db, id);
+    if (!row) throw new AppError('not-found', `no connection "${id}"`);
+    if (!live.has(row.id)) throw new AppError('not-found', `connection ${id} has ended already`);
+    return row.id;
+  };
   return {
     ping: () => Promise.resolve({ instance, pid: process.pid }),
 
     connections: async (params) => {
       const { limit } = checked(listShape, params);
-      await facts.flush();
+      await facts.flush(FACTS_MS);
       const rows = await connections(db, limit === undefined ? {} : { limit });
       return rows.map((row) => connectionJson(row));
     },
 
     terminate: async (params) => {
       const { connection: id, reason, by } = checked(terminateShape, params);
-      await facts.flush();
-      const row = await connection(db, id);
-      if (!row) throw new AppError('not-found', `no connection "${id}"`);
-      if (!live.has(row.id)) throw new AppError('not-found', `connection ${id} has ended already`);
-      log.audit({ event: 'terminate', connection: row.id, by, reason }, 'session terminated');
-      await live.terminate(row.id, { reason, by });
-      await facts.flush();
+      const open = live.has(id) ? id : await openConnection(id);
+      log.audit({ event: 'terminate', connection: open, by, reason }, 'session terminated');
+      await live.terminate(open, { reason, by });
+      await facts.flush(FACTS_MS);
       return {};
     },
 

@@ -249,7 +249,6 @@ async function build(
   let reason = 'the gate is shutting down';
   undo.push(async () => {
     await listener.close(new AppError('terminated', reason));
-    await facts.flush();
   });
   methods.resolve(
     controlMethods({ instance, db, live, facts, log, passwords, secrets, renew, now: nowMs }),

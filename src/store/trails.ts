@@ -7,6 +7,8 @@
  * `HARD_LIMIT` a fact is left out: each is counted in `lost` and the first of each such stretch is told to `onTrouble`.
  * Nothing recorded is lost with it: rows are an index, and the trails rebuild them.
  */
+import { setTimeout as delayed } from 'node:timers/promises';
+
 import { reasonOf } from '../base/errors.ts';
 import type { Fact, FactSink, HostKeyLearned } from '../ops/facts.ts';
 import { loadStates, saveStates } from './connections.ts';
@@ -84,21 +86,34 @@ export class FactWriter implements FactSink {
     this.#running ??= this.#drain();
   }
 
-  /** Settles when everything emitted so far is in the database. */
-  async flush(): Promise<void> {
-    while (this.#running) await this.#running;
+  /**
+   * Settles when everything emitted so far is in the database, or after `deadlineMs` where that is given: a database
+   * that takes nothing holds up no command.
+   */
+  async flush(deadlineMs?: number): Promise<void> {
+    const late = new AbortController();
+    const waits: Promise<unknown>[] = [this.#drained()];
+    if (deadlineMs !== undefined) {
+      waits.push(delayed(deadlineMs, undefined, { signal: late.signal }).catch(() => undefined));
+    }
+    await Promise.race(waits);
+    late.abort();
   }
 
   /**
-   * Waits up to `deadlineMs` for what is queued, then stops. Returns how many facts are left; recovery finds what they
-   * said in the trails.
+   * Waits up to `deadlineMs` for what is queued, then stops. Returns how many facts are left. Recovery finds what they
+   * said in the trails of connections that had not ended; of those that had, the trails alone tell.
    */
   async close(deadlineMs = 10_000): Promise<number> {
     const timer = setTimeout(() => this.#stop.abort(), deadlineMs);
-    await this.flush();
+    await this.#drained();
     clearTimeout(timer);
     this.#stop.abort();
     return this.pending;
+  }
+
+  async #drained(): Promise<void> {
+    while (this.#running) await this.#running;
   }
 
   async #drain(): Promise<void> {

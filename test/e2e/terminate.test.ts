@@ -9,8 +9,9 @@ import { eventually } from '../support/eventually.ts';
 import { SALLYPORT } from '../support/gate.ts';
 import type { Gate } from '../support/gate.ts';
 import { hasOpenSsh } from '../support/openssh.ts';
-import { run } from '../support/process.ts';
+import { run, start } from '../support/process.ts';
 import type { Running } from '../support/process.ts';
+import type { Scope } from '../support/scope.ts';
 import { startRawTarget } from '../support/raw-target.ts';
 import { startSite } from '../support/site.ts';
 import { ssh, startSsh } from '../support/ssh-client.ts';
@@ -46,6 +47,19 @@ function assertOneLine(outcome: { stderr: Buffer; stdout: Buffer }, pattern: Reg
   assert.match(outcome.stderr.toString(), pattern);
   assert.equal(outcome.stderr.toString().trim().split('\n').length, 1, outcome.stderr.toString());
   assert.equal(outcome.stdout.toString(), '');
+}
+
+/** Another process holds the write lock of the database, as one whose disk is full or hangs would. */
+async function lockDatabase(scope: Scope, gate: Gate): Promise<void> {
+  const script = `
+    const { DatabaseSync } = require('node:sqlite');
+    const db = new DatabaseSync(process.argv[1]);
+    db.exec('PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE');
+    console.log('locked');
+    process.stdin.resume();`;
+  const path = join(gate.dir, 'data/sallyport.db');
+  const other = start(scope, [process.execPath, '-e', script, path]);
+  await other.line(/^locked$/);
 }
 
 suite('terminate', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
@@ -185,5 +199,20 @@ suite('terminate', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
       const records = await recordsIn(storage.channelPath(id, ordinal));
       assert.ok(records.length > 3);
     }
+  });
+
+  test('a database that takes nothing: a session can be ended, and so can the gate', async (t) => {
+    const { gate, to } = await startSite(t);
+    await lockDatabase(t, gate);
+    const session: Running = startSsh(t, to, 'echo ready; cat');
+    await session.line(/ready/);
+    const other: Running = startSsh(t, to, 'echo ready; cat');
+    await other.line(/ready/);
+    assert.deepEqual(await gate.connections(), [], 'no row can be there');
+    await gate.text(['terminate', 'newest', '--reason', 'out of hours']);
+    assert.match((await other.exited).stderr.toString(), /out of hours/);
+    process.kill(gate.pid, 'SIGTERM');
+    assert.match((await session.exited).stderr.toString(), /the gate is shutting down/);
+    assert.equal((await gate.exited).code, 0);
   });
 });

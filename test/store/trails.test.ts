@@ -254,6 +254,8 @@ test('close does not wait for ever for a locked database and says what is left',
   const trouble: string[] = [];
   const sink = writer(db, { onTrouble: (text) => trouble.push(text) });
   for (const fact of story()) sink.emit(fact);
+  await sink.flush(10);
+  assert.equal(sink.pending, 7, 'nor does a flush with a deadline');
   assert.equal(await sink.close(100), 7);
   await letGo();
   sink.emit(story()[0] ?? assert.fail());
