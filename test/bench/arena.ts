@@ -3,7 +3,7 @@
  * records with `tee` what a forced command relays with `ssh`, and through the gate. Each middle is a server of its own,
  * so that its cost can be told apart. The clients are the real `ssh` with one configuration file for all.
  */
-import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inventoryOf, startGate } from '../support/gate.ts';
 import type { Gate } from '../support/gate.ts';
@@ -56,8 +56,22 @@ function bastionScript(folder: string): string {
     `case $direction in`,
     `down) ssh -F ${folder}/ssh_config target "$command" | tee ${folder}/tee/$$ ;;`,
     `up) tee ${folder}/tee/$$ | ssh -F ${folder}/ssh_config target "$command" ;;`,
+    // The first tee is ended by hand: a client that has its file waits for the end of the session, and it for the client.
+    `both) mkfifo ${folder}/tee/$$; exec 3<&0; tee ${folder}/tee/$$.in <&3 >${folder}/tee/$$ & up=$!`,
+    `  ssh -F ${folder}/ssh_config target "$command" <${folder}/tee/$$ | tee ${folder}/tee/$$.out; kill $up 2>/dev/null || true ;;`,
     `probe) ssh -v -F ${folder}/ssh_config target "$command" ;;`,
     'esac',
+    '',
+  ].join('\n');
+}
+
+/** What sftp and scp run as their ssh on the way through the bastion, which knows commands alone, no subsystems. */
+function fileClientScript(config: string): string {
+  return [
+    '#!/bin/sh',
+    'for last; do :; done',
+    '[ "$last" != sftp ] || last=/usr/lib/openssh/sftp-server',
+    `exec ssh -F ${config} tee "both $last"`,
     '',
   ].join('\n');
 }
@@ -103,11 +117,12 @@ export class Arena {
   readonly #jump: OpenSsh;
   readonly #bastion: OpenSsh;
   readonly #config: string;
+  readonly #fileClient: string;
   readonly #tees: string;
 
   constructor(
     servers: { target: OpenSsh; jump: OpenSsh; bastion: OpenSsh; gate: Gate },
-    files: { userKey: KeyPair; config: string; tees: string },
+    files: { userKey: KeyPair; config: string; fileClient: string; tees: string },
   ) {
     this.target = servers.target;
     this.gate = servers.gate;
@@ -115,6 +130,7 @@ export class Arena {
     this.#bastion = servers.bastion;
     this.userKey = files.userKey;
     this.#config = files.config;
+    this.#fileClient = files.fileClient;
     this.#tees = files.tees;
   }
 
@@ -137,6 +153,19 @@ export class Arena {
     return ['ssh', '-F', this.#config, ...flags, way, sent];
   }
 
+  /** The flags with which sftp and scp take a way. */
+  fileClient(way: Way): string[] {
+    return ['-F', this.#config, ...(way === 'tee' ? ['-S', this.#fileClient] : [])];
+  }
+
+  /** Bytes of the channel trails that are there, and of the data that the newest connection has moved. */
+  async recorded(): Promise<{ readonly disk: number; readonly moved: number }> {
+    const rows = await this.gate.connections();
+    const newest = rows.reduce((a, b) => (String(a['id']) > String(b['id']) ? a : b));
+    const disk = this.#channelTrails().reduce((sum, path) => sum + statSync(path).size, 0);
+    return { disk, moved: Number(newest['bytes_in']) + Number(newest['bytes_out']) };
+  }
+
   /** The ciphers that the hops of a way really use, each once: from what ssh says, or from the gate's own trail. */
   async ciphers(way: Way): Promise<string> {
     const [program = '', ...args] = this.ssh(way, 'down', 'true', ['-v']).map((word) =>
@@ -157,12 +186,15 @@ export class Arena {
   /** Removes what the ended connections have left on the disk. */
   clearRecordings(): void {
     for (const name of readdirSync(this.#tees)) rmSync(join(this.#tees, name));
+    for (const path of this.#channelTrails()) rmSync(path);
+  }
+
+  /** Without those of the ledger and of connections, which are small and perhaps still open. */
+  #channelTrails(): string[] {
     const top = join(this.gate.dir, 'recordings');
-    for (const entry of readdirSync(top, { recursive: true, withFileTypes: true })) {
-      // Trails of channels only: ledger and connections stay, small and perhaps still open.
-      if (entry.isFile() && /^\d+\.trail$/.test(entry.name))
-        rmSync(join(entry.parentPath, entry.name));
-    }
+    return readdirSync(top, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && /^\d+\.trail$/.test(entry.name))
+      .map((entry) => join(entry.parentPath, entry.name));
   }
 }
 
@@ -217,5 +249,7 @@ export async function startArena(scope: Scope, options: ArenaOptions): Promise<A
     host('gate', gated),
   ];
   writeFileSync(config, hosts.join('\n') + forAll(cipher));
-  return new Arena({ target, jump, bastion, gate }, { userKey, config, tees });
+  const fileClient = join(files, 'file-client.sh');
+  writeFileSync(fileClient, fileClientScript(config), { mode: 0o755 });
+  return new Arena({ target, jump, bastion, gate }, { userKey, config, fileClient, tees });
 }

@@ -10,7 +10,9 @@ import { check } from '../support/process.ts';
 import { ManualScope } from '../support/scope.ts';
 import { hasOpenSsh } from '../support/openssh.ts';
 import { startArena, WAY_NAMES, WAYS } from './arena.ts';
-import type { ArenaOptions, Direction } from './arena.ts';
+import type { ArenaOptions, Direction, Way } from './arena.ts';
+import { LOADS, measureFiles } from './file-transfer.ts';
+import type { FileSeries, FileTransfer, Load } from './file-transfer.ts';
 import { readOptions, USAGE } from './options.ts';
 import type { BenchOptions, Part } from './options.ts';
 import { measureKeystrokes } from './keystroke.ts';
@@ -75,14 +77,64 @@ function printThroughput(result: Throughput): void {
   }
 }
 
+const LOAD_NAMES: Readonly<Record<Load, string>> = {
+  sftp: 'sftp, one large file',
+  scp: 'scp -O, one large file',
+  small: 'sftp, many small files',
+};
+
+function printFiles(result: FileTransfer): void {
+  for (const load of LOADS) {
+    for (const direction of ['down', 'up'] as const) {
+      const ways = [...result[load][direction]];
+      console.log(`${LOAD_NAMES[load]}, ${direction}, wall seconds`);
+      for (const [way, { wallSeconds }] of ways)
+        console.log(seriesLine(WAY_NAMES[way], wallSeconds));
+      console.log(`${LOAD_NAMES[load]}, ${direction}, CPU seconds per GB in the middle`);
+      for (const [way, { cpuSecondsPerGb }] of ways) {
+        if (way !== 'direct') console.log(seriesLine(WAY_NAMES[way], cpuSecondsPerGb));
+      }
+    }
+  }
+}
+
+function fileBars(result: FileTransfer): Bar[] {
+  const bars: Bar[] = [];
+  for (const load of LOADS) {
+    for (const direction of ['down', 'up'] as const) {
+      const of = (way: Way, figure: keyof FileSeries): number =>
+        median(result[load][direction].get(way)?.[figure] ?? []);
+      const bar = (what: string, measured: number, atMost: number): void => {
+        bars.push({
+          name: `${LOAD_NAMES[load]}, ${direction}: ${what}`,
+          measured,
+          atMost,
+          unit: ' x',
+        });
+      };
+      const wall = of('gate', 'wallSeconds');
+      if (load === 'small') {
+        bar('gate / direct, wall', wall / of('direct', 'wallSeconds'), 1.2);
+        bar('on disk / data of the channel', of('gate', 'diskPerChannelByte'), 1.15);
+      } else {
+        const cpu = of('gate', 'cpuSecondsPerGb') / of('tee', 'cpuSecondsPerGb');
+        bar('gate / ProxyJump, wall', wall / of('proxyjump', 'wallSeconds'), 1.1);
+        bar('gate / sshd + tee + ssh, CPU', cpu, 0.95);
+        bar('on disk / bytes of the file', of('gate', 'diskPerByte'), 1.02);
+      }
+    }
+  }
+  return bars;
+}
+
 /** Runs a part in an arena of its own, which has ended when this settles. */
 async function inArena<T>(
   options: ArenaOptions,
-  part: (arena: Awaited<ReturnType<typeof startArena>>) => Promise<T>,
+  part: (arena: Awaited<ReturnType<typeof startArena>>, scope: ManualScope) => Promise<T>,
 ): Promise<T> {
   const scope = new ManualScope();
   try {
-    return await part(await startArena(scope, options));
+    return await part(await startArena(scope, options), scope);
   } finally {
     await scope.end();
   }
@@ -184,6 +236,16 @@ async function bench(options: BenchOptions): Promise<void> {
       const result = await measureThroughput(arena, options);
       printThroughput(result);
       bars.push(...throughputBars(name, result));
+    });
+  }
+  if (options.only.includes('files')) {
+    await inArena({ cipher: CIPHER, ...gateEnv }, async (arena, scope) => {
+      console.log(
+        `\nfiles: ${options.bytes} bytes or ${options.files} of 1 KiB, ${options.pairs} rounds`,
+      );
+      const result = await measureFiles(scope, arena, options);
+      printFiles(result);
+      bars.push(...fileBars(result));
     });
   }
   await benchSessions(options, bars);

@@ -1,7 +1,7 @@
 /** What the command line of `make bench` may say; every figure has the value of the issue by default. */
 import { parseArgs } from 'node:util';
 
-export const PARTS = ['throughput', 'stock', 'idle', 'keystroke', 'logins'] as const;
+export const PARTS = ['throughput', 'stock', 'files', 'idle', 'keystroke', 'logins'] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface BenchOptions {
@@ -10,6 +10,8 @@ export interface BenchOptions {
   readonly pairs: number;
   /** Bytes of one transfer. */
   readonly bytes: number;
+  /** Small files of one transfer. */
+  readonly files: number;
   /** Idle sessions held at once. */
   readonly sessions: number;
   /** Keystrokes on each way. */
@@ -24,6 +26,7 @@ export const USAGE = `usage: node test/bench/main.ts [options]
   --only PARTS      of ${PARTS.join(',')}; all by default
   --pairs N         rounds (5)
   --bytes N         bytes of one transfer (1000000000)
+  --files N         small files of one transfer (10000)
   --sessions N      idle sessions (500)
   --samples N       keystrokes on each way (500)
   --logins N        logins of one burst (100)
@@ -50,6 +53,7 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
       only: { type: 'string', default: PARTS.join(',') },
       pairs: { type: 'string', default: '5' },
       bytes: { type: 'string', default: '1000000000' },
+      files: { type: 'string', default: '10000' },
       sessions: { type: 'string', default: '500' },
       samples: { type: 'string', default: '500' },
       logins: { type: 'string', default: '100' },
@@ -62,6 +66,7 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
     only: values.only.split(',').map(partOf),
     pairs: count('pairs', values.pairs),
     bytes: count('bytes', values.bytes),
+    files: count('files', values.files),
     sessions: count('sessions', values.sessions),
     samples: count('samples', values.samples),
     logins: count('logins', values.logins),

@@ -128,6 +128,7 @@ test('a connection told in facts is found by both its ids, with its channels', a
         bytes_in: 1,
         bytes_out: 2 ** 40,
         result: 'exit 0',
+        tool: null,
       },
       {
         id: 1,
@@ -138,6 +139,7 @@ test('a connection told in facts is found by both its ids, with its channels', a
         bytes_in: 0,
         bytes_out: 0,
         result: null,
+        tool: null,
       },
     ],
   });
