@@ -9,6 +9,8 @@ export interface ColumnShape {
   readonly length?: string;
   readonly isPrimary?: true;
   readonly isNullable?: true;
+  /** What rows that are there already get, and those that say nothing; text. */
+  readonly default?: string;
 }
 
 export interface IndexShape {
@@ -35,6 +37,9 @@ export interface TableShape {
 export interface Schema {
   createTable(table: TableShape): Promise<void>;
   dropTable(name: string): Promise<void>;
+  /** One more column; nullable, or with a default for the rows that are there. */
+  addColumn(table: string, column: ColumnShape): Promise<void>;
+  dropColumn(table: string, name: string): Promise<void>;
 }
 
 /** One step, run once and in its own transaction; `name` ends in the millisecond of its making. */

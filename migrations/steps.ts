@@ -3,6 +3,7 @@
  * and a line here.
  */
 import { initial } from './1795399963360-initial.ts';
+import { legAlgorithms } from './1795576500000-leg-algorithms.ts';
 import type { Migration } from './schema.ts';
 
-export const MIGRATIONS: readonly Migration[] = [initial];
+export const MIGRATIONS: readonly Migration[] = [initial, legAlgorithms];

@@ -16,7 +16,7 @@ import { AppError, reasonOf } from './base/errors.ts';
 import { newUuid } from './base/ids.ts';
 import { Secret } from './base/secret.ts';
 import { VERSION } from './base/version.ts';
-import { loadConfig, splitAddress } from './config/config.ts';
+import { loadConfig, splitAddress, withoutKex } from './config/config.ts';
 import { openControl } from './ops/control.ts';
 import { controlMethods } from './control-methods.ts';
 import type { ControlMethods } from './control-methods.ts';
@@ -28,6 +28,7 @@ import { ledgersBefore } from './recording/recovery.ts';
 import { loadPublicKeys, loadSigningKey } from './recording/seal.ts';
 import { Storage } from './recording/storage.ts';
 import { WriteGate } from './recording/write-gate.ts';
+import { HYBRID } from './ssh/hybrid-exchange.ts';
 import { Listener } from './ssh/listener.ts';
 import { ReadBuffer } from './ssh/leg-socket.ts';
 import { makeOffer } from './ssh/make-protocol.ts';
@@ -38,6 +39,7 @@ import { readInventory } from './store/inventory.ts';
 import { FactWriter } from './store/trails.ts';
 import { loadMasterKey } from './vault/keyring.ts';
 import { Secrets } from './vault/secrets.ts';
+import { hasMlKem } from './wire/hybrid-kem.ts';
 import { nativeCiphers, parseHostKey, selfTest } from './wire/ssh2.ts';
 import type { ParsedKey } from './wire/ssh2.ts';
 
@@ -107,11 +109,15 @@ async function build(
   undo: (() => Promise<void> | void)[],
   unwind: () => Promise<void>,
 ): Promise<RunningServer> {
-  const config = loadConfig(dir);
+  const mlkem = hasMlKem();
+  const config = mlkem ? loadConfig(dir) : withoutKex(loadConfig(dir), HYBRID);
   const log = openLog(config.log.level);
   await selfTest();
   if (!nativeCiphers) {
     log.warn({ event: 'slow-ciphers' }, 'no native ciphers, throughput halves; run: make setup');
+  }
+  if (!mlkem) {
+    log.warn({ event: 'no-ml-kem' }, `this Node has no ML-KEM: ${HYBRID} is not offered`);
   }
   const instance = newUuid(nowMs());
   const methods = Promise.withResolvers<ControlMethods>();

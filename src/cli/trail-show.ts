@@ -106,6 +106,7 @@ function headOf(connection: string, story: TrailStory, report: TrailReport): str
   } else {
     rows.push(['target', 'none was reached']);
   }
+  for (const [leg, text] of story.legs) rows.push([leg, say(text)]);
   if (started) {
     const from = started.startedAt;
     const to = ended?.endedAt ?? (report.header?.wallUs ?? 0) + report.lastUs;

@@ -22,6 +22,14 @@ const OPENS: ReadonlySet<number> = new Set([
 const text = z.string();
 const whole = z.int().nonnegative();
 
+const oneWay = z.object({ cipher: text, mac: text });
+const algorithms = z.object({
+  kex: text,
+  hostKey: text,
+  clientToServer: oneWay,
+  serverToClient: oneWay,
+});
+
 /** The facts of `ops/facts.ts` as far as they are told to people. */
 const facts = z.discriminatedUnion('kind', [
   z.object({
@@ -42,6 +50,11 @@ const facts = z.discriminatedUnion('kind', [
     address: text,
     port: whole,
     rule: text,
+  }),
+  z.object({
+    kind: z.literal('leg-negotiated'),
+    leg: z.enum(['downstream', 'upstream']),
+    algorithms,
   }),
   z.object({ kind: z.literal('channel-opened'), channel: whole, type: text }),
   z.object({ kind: z.literal('channel-changed'), channel: whole, type: text, command: text }),
@@ -69,6 +82,8 @@ export interface ChannelStory {
 export class TrailStory {
   started: FactOf<'connection-started'> | undefined;
   destination: FactOf<'destination-chosen'> | undefined;
+  /** What each leg agreed on, in words. */
+  readonly legs = new Map<'downstream' | 'upstream', string>();
   ended: FactOf<'connection-ended'> | undefined;
   readonly channels = new Map<number, ChannelStory>();
   readonly events: TimedText[] = [];
@@ -93,7 +108,7 @@ export class TrailStory {
     }
     if (kind === KINDS.login || kind === KINDS.transport) {
       const title = kind === KINDS.login ? 'login' : 'transport';
-      this.#event(us, `${title}: ${pairs(withNames(fields))}`);
+      this.#event(us, `${title}: ${pairs(fields)}`);
       return;
     }
     // An open that went its way is told by its fact.
@@ -130,6 +145,9 @@ export class TrailStory {
       case 'destination-chosen':
         this.destination = fact;
         return;
+      case 'leg-negotiated':
+        this.legs.set(fact.leg, algorithmsText(fact.algorithms));
+        return;
       case 'connection-ended':
         this.ended = fact;
         this.#event(us, `ended: ${say(fact.reason)}`);
@@ -164,14 +182,14 @@ export class TrailStory {
   }
 }
 
-const oneWay = z.object({ cipher: text, mac: text });
-const negotiated = z.object({ kex: text, serverHostKey: text, cs: oneWay, sc: oneWay });
-
-/** The negotiated algorithms as their names alone, each once. */
-function withNames(fields: Fields): Fields {
-  const parsed = negotiated.safeParse(fields['algorithms']);
-  if (!parsed.success) return fields;
-  const { kex, serverHostKey, cs, sc } = parsed.data;
-  const names = [kex, serverHostKey, cs.cipher, sc.cipher, cs.mac, sc.mac];
-  return { ...fields, algorithms: [...new Set(names)].filter((name) => name !== '').join(' ') };
+/** `kex, host key, cipher and MAC`; both directions only where they differ. */
+function algorithmsText({
+  kex,
+  hostKey,
+  clientToServer: up,
+  serverToClient: down,
+}: z.infer<typeof algorithms>): string {
+  const [there, back] = [up, down].map(({ cipher, mac }) => (mac ? `${cipher} ${mac}` : cipher));
+  const protection = there === back ? there : `${there} to the server, ${back} to the client`;
+  return [kex, hostKey, protection].join(', ');
 }

@@ -6,7 +6,7 @@
  */
 
 export const MODERN = {
-  kex: ['curve25519-sha256', 'curve25519-sha256@libssh.org'],
+  kex: ['mlkem768x25519-sha256', 'curve25519-sha256', 'curve25519-sha256@libssh.org'],
   cipher: [
     'aes128-gcm@openssh.com',
     'aes256-gcm@openssh.com',

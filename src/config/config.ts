@@ -251,6 +251,21 @@ export function parseConfig(text: string, file: string): Config {
   return deepFreeze(result.data);
 }
 
+/** The configuration without a key exchange that this machine cannot do; refused where nothing else is allowed. */
+export function withoutKex(config: Config, method: string): Config {
+  const rest = (kex: readonly string[], key: string): string[] => {
+    const others = kex.filter((name) => name !== method);
+    if (others.length > 0) return others;
+    throw new AppError('config-invalid', `${key}: this machine's Node cannot do ${method}`);
+  };
+  const { algorithms: downstream, upstream } = config;
+  return {
+    ...config,
+    algorithms: { ...downstream, kex: rest(downstream.kex, 'algorithms.kex') },
+    upstream: { ...upstream, kex: rest(upstream.kex, 'upstream.kex') },
+  };
+}
+
 /** Host and port of `HOST:PORT` or `[HOST]:PORT`, or undefined when it is neither. */
 export function splitAddress(text: string): { host: string; port: number } | undefined {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]{1,253})):(\d{1,5})$/.exec(text);

@@ -35,6 +35,28 @@ export interface DestinationChosen {
   readonly rule: string;
 }
 
+/** What the two ends of a leg agreed on in their first key exchange; names as in RFC 4253 section 7.1. */
+export interface LegAlgorithms {
+  readonly kex: string;
+  /** The signature by which the server's side proved its host key. */
+  readonly hostKey: string;
+  readonly clientToServer: CipherAndMac;
+  readonly serverToClient: CipherAndMac;
+}
+
+export interface CipherAndMac {
+  readonly cipher: string;
+  /** Empty for a cipher that needs none. */
+  readonly mac: string;
+}
+
+/** The keys of a leg are agreed on. */
+export interface LegNegotiated {
+  readonly kind: 'leg-negotiated';
+  readonly leg: 'downstream' | 'upstream';
+  readonly algorithms: LegAlgorithms;
+}
+
 export interface ChannelOpened {
   readonly kind: 'channel-opened';
   readonly channel: number;
@@ -83,6 +105,7 @@ export interface HostKeyLearned {
 export type FactValue =
   | ConnectionStarted
   | DestinationChosen
+  | LegNegotiated
   | ChannelOpened
   | ChannelChanged
   | ChannelEnded

@@ -83,9 +83,9 @@ export class Connection {
     this.#record.recorder.note('login', {
       tried: arrival.tried,
       strict: down.strict,
-      algorithms: down.negotiated ?? null,
       commit: identity.commit,
     });
+    this.#record.tellNegotiated('downstream', down);
     const passage = new Passage(down, config.limits);
     this.#relay = new Relay({
       passage,
@@ -193,9 +193,9 @@ export class Connection {
       leg: 'upstream',
       version: transport.peerIdent,
       strict: transport.strict,
-      algorithms: transport.negotiated ?? null,
       released: 'what was held before is passed on from here',
     });
+    this.#record.tellNegotiated('upstream', transport);
     transport.handOver(this.#legEvents(UP));
     this.#relay.passage.attachUpstream(transport);
     upstream.release((payload) => this.#relay.onPayload(UP, payload));

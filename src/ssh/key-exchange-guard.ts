@@ -3,6 +3,7 @@ import { AppError, ProtocolError } from '../base/errors.ts';
 import { MSG } from '../wire/messages.ts';
 import type { Negotiated, Protocol } from '../wire/ssh2.ts';
 import { verdictInKeyExchange } from './filter.ts';
+import { takeKexinit } from './hybrid-exchange.ts';
 import { isWrongGuess } from './key-guess.ts';
 
 export interface KeyExchangeEvents {
@@ -50,9 +51,10 @@ export function takeKeyExchange(
 ): ReturnType<Protocol['_onPayload']> {
   // ssh2 keeps parts of these until the exchange is over.
   const kept = Buffer.from(payload);
-  const result = keyExchange(kept);
+  if (kept[0] !== MSG.kexinit) return keyExchange(kept);
+  const result = takeKexinit(protocol, keyExchange, kept);
   const ours = protocol._kexinit;
-  if (kept[0] === MSG.kexinit && ours) protocol._skipNextInboundPacket = isWrongGuess(ours, kept);
+  if (ours) protocol._skipNextInboundPacket = isWrongGuess(ours, kept);
   return result;
 }
 

@@ -10,6 +10,7 @@ import type { RecorderEvents, RecordingServices } from '../recording/connection-
 import { DOWN } from './mux.ts';
 import type { Channel } from './mux.ts';
 import type { RelayEvents } from './relay-options.ts';
+import type { Transport } from './transport.ts';
 
 export type EndStatus = 'DISCONNECTED' | 'TERMINATED';
 
@@ -41,6 +42,19 @@ export class SessionRecord implements RelayEvents {
   tell(value: FactValue): void {
     this.recorder.fact(this.#sequence, value);
     this.#emit(value);
+  }
+
+  /** Tells what a leg's two ends agreed on. */
+  tellNegotiated(leg: 'downstream' | 'upstream', { negotiated }: Transport): void {
+    if (!negotiated) return;
+    const { kex, serverHostKey: hostKey, cs, sc } = negotiated;
+    const algorithms = {
+      kex,
+      hostKey,
+      clientToServer: { cipher: cs.cipher, mac: cs.mac },
+      serverToClient: { cipher: sc.cipher, mac: sc.mac },
+    };
+    this.tell({ kind: 'leg-negotiated', leg, algorithms });
   }
 
   #emit(value: FactValue): void {

@@ -4,10 +4,10 @@
  */
 import { rfc3339 } from '../base/time.ts';
 import { isUuid } from '../base/ids.ts';
-import type { ConnectionStatus } from '../ops/facts.ts';
 import { printedBytes } from '../wire/channel-request.ts';
 import { toolOf } from '../wire/tool-command.ts';
 import type { ToolCommand } from '../wire/tool-command.ts';
+import type { ConnectionStatus, LegAlgorithms } from '../ops/facts.ts';
 import type { Database } from './database.ts';
 import type { ConnectionState } from './fact-state.ts';
 import { In } from './orm.ts';
@@ -120,6 +120,18 @@ function toolIn({ kind, command }: ChannelRow): ToolCommand | null {
   return toolOf(printedBytes(command)) ?? null;
 }
 
+/** What a leg agreed on, in the names of `connections --json`. */
+function algorithmsJson(column: string | null) {
+  if (column === null) return null;
+  const { kex, hostKey, clientToServer, serverToClient } = JSON.parse(column) as LegAlgorithms;
+  return {
+    kex,
+    host_key: hostKey,
+    client_to_server: clientToServer,
+    server_to_client: serverToClient,
+  };
+}
+
 /** The object of one line of `connections --json`; names are fixed (DESIGN part 8). */
 export function connectionJson(row: ConnectionRow) {
   const time = (micros: number | null) => (micros === null ? null : rfc3339(micros));
@@ -138,6 +150,10 @@ export function connectionJson(row: ConnectionRow) {
     address: row.address,
     port: row.port,
     rule: row.rule,
+    algorithms: {
+      downstream: algorithmsJson(row.downstreamAlgorithms),
+      upstream: algorithmsJson(row.upstreamAlgorithms),
+    },
     status: row.status,
     reason: row.reason,
     started: time(row.startedAt),

@@ -38,6 +38,8 @@ export function unknownConnection(id: string): ConnectionState {
     address: null,
     port: null,
     rule: null,
+    downstreamAlgorithms: null,
+    upstreamAlgorithms: null,
     startedAt: uuidTime(id) * 1000,
     endedAt: null,
     bytesIn: 0,
@@ -94,6 +96,11 @@ export function applyFact(state: ConnectionState, fact: Fact): boolean {
       row.address = storable(value.address);
       row.port = value.port;
       row.rule = storable(value.rule);
+      break;
+    case 'leg-negotiated':
+      row[value.leg === 'downstream' ? 'downstreamAlgorithms' : 'upstreamAlgorithms'] = storable(
+        JSON.stringify(value.algorithms),
+      );
       break;
     case 'channel-opened': {
       const channel = channelOf(state, value.channel);

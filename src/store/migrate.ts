@@ -2,10 +2,21 @@
  * Runs the migrations of `migrations/` that a database has not had: explicitly, in order, each in its own transaction.
  * A database that has had one which this version does not know is refused rather than guessed at.
  */
-import type { Migration, Schema } from '../../migrations/schema.ts';
+import type { ColumnShape, Migration, Schema } from '../../migrations/schema.ts';
 import { AppError } from '../base/errors.ts';
 import { Table } from './orm.ts';
 import type { DataSource, MigrationInterface, QueryRunner } from './orm.ts';
+
+/**
+ * A column as ALTER TABLE wants it. Written out, since TypeORM would make the whole table anew on SQLite, which the
+ * foreign keys of other tables forbid. Names and defaults are ours, from `migrations/`.
+ */
+function columnSql({ name, type, length, isNullable, default: value }: ColumnShape): string {
+  const size = length === undefined ? '' : `(${length})`;
+  const required = isNullable ? '' : ' NOT NULL';
+  const otherwise = value === undefined ? '' : ` DEFAULT '${value.replaceAll("'", "''")}'`;
+  return `"${name}" ${type}${size}${required}${otherwise}`;
+}
 
 function schemaOf(runner: QueryRunner): Schema {
   return {
@@ -23,6 +34,12 @@ function schemaOf(runner: QueryRunner): Schema {
       await runner.createTable(table);
     },
     dropTable: (name) => runner.dropTable(name),
+    async addColumn(table, column) {
+      await runner.query(`ALTER TABLE "${table}" ADD COLUMN ${columnSql(column)}`);
+    },
+    async dropColumn(table, name) {
+      await runner.query(`ALTER TABLE "${table}" DROP COLUMN "${name}"`);
+    },
   };
 }
 

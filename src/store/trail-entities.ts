@@ -24,6 +24,9 @@ export interface ConnectionRecord {
   address: string | null;
   port: number | null;
   rule: string | null;
+  /** JSON object of `LegAlgorithms`; null for what was never agreed on, and in rows from before it was kept. */
+  downstreamAlgorithms: string | null;
+  upstreamAlgorithms: string | null;
   startedAt: number;
   endedAt: number | null;
   bytesIn: number;
@@ -56,6 +59,8 @@ export const ConnectionEntity = entity<ConnectionRecord>({
     address: { ...text, ...nullable },
     port: { ...whole, ...nullable },
     rule: { ...text, ...nullable },
+    downstreamAlgorithms: { ...text, ...nullable },
+    upstreamAlgorithms: { ...text, ...nullable },
     startedAt: big,
     endedAt: { ...big, ...nullable },
     bytesIn: big,

@@ -51,7 +51,22 @@ declare module 'ssh2/lib/protocol/Protocol.js' {
     _strictMode: boolean | undefined;
     _skipNextInboundPacket: boolean;
     _onHandshakeComplete: (negotiated: Negotiated) => void;
-    _kex: { sessionID: Buffer | undefined; remoteExtInfoEnabled: boolean; negotiated: Negotiated };
+    _server: boolean;
+    _offer: InstanceType<typeof kex.KexInit>;
+    /** Undefined until the first KEXINIT of the peer. */
+    _kex: KeyExchange;
+  }
+  /** One exchange of keys, the first or a later one. */
+  export interface KeyExchange {
+    sessionID: Buffer | undefined;
+    remoteExtInfoEnabled: boolean;
+    negotiated: Negotiated;
+    type: string;
+    _remoteKexinit: Buffer | undefined;
+    generateKeys(): void;
+    getPublicKey(): Buffer;
+    convertPublicKey(share: Buffer): Buffer;
+    computeSecret(share: Buffer): Buffer | Error;
   }
 }
 
@@ -68,7 +83,12 @@ declare module 'ssh2/lib/protocol/kex.js' {
     cs: DirectionOffer;
     sc: DirectionOffer;
   }
-  const kex: { KexInit: new (offer: Offer) => { totalSize: number } };
+  const kex: {
+    KexInit: new (offer: Offer) => {
+      totalSize: number;
+      readonly lists: { readonly kex: { readonly array: readonly string[] } };
+    };
+  };
   export default kex;
 }
 

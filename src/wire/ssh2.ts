@@ -8,7 +8,7 @@ import Protocol from 'ssh2/lib/protocol/Protocol.js';
 import crypto from 'ssh2/lib/protocol/crypto.js';
 import kex from 'ssh2/lib/protocol/kex.js';
 import keyParser from 'ssh2/lib/protocol/keyParser.js';
-import type { Negotiated } from 'ssh2/lib/protocol/Protocol.js';
+import type { KeyExchange, Negotiated } from 'ssh2/lib/protocol/Protocol.js';
 import type { ParsedKey } from 'ssh2/lib/protocol/keyParser.js';
 
 import { AppError, ProtocolError } from '../base/errors.ts';
@@ -22,7 +22,7 @@ const { KexInit } = kex;
 export type Offer = InstanceType<typeof KexInit>;
 
 export { KexInit, Protocol };
-export type { Negotiated, ParsedKey };
+export type { KeyExchange, Negotiated, ParsedKey };
 
 /** Whether the ciphers run in native code; without it throughput halves. */
 export const nativeCiphers = crypto.bindingAvailable;
@@ -120,7 +120,10 @@ export async function selfTest(): Promise<void> {
     typeof protocol._onHandshakeComplete === 'function' &&
     Buffer.isBuffer(protocol._kexinit) &&
     '_queue' in protocol &&
-    '_strictMode' in protocol;
+    '_strictMode' in protocol &&
+    !protocol._server &&
+    Object.getOwnPropertyDescriptor(protocol, '_kex')?.writable === true &&
+    protocol._offer.lists.kex.array[0] === 'curve25519-sha256';
   protocol.cleanup();
   if (!known) {
     throw new AppError('internal', 'ssh2 is not the version that was tested; run: make setup');

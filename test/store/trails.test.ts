@@ -84,6 +84,35 @@ function story(at = START): Fact[] {
   return values.map((value, sequence) => ({ connection: id, sequence, value }));
 }
 
+test('what a leg agreed on is told in the names of the command', async (t) => {
+  const { db } = await testDatabase(t);
+  const [first] = story();
+  assert.ok(first);
+  const up = { cipher: 'aes128-ctr', mac: 'hmac-sha2-256-etm@openssh.com' };
+  const down = { cipher: 'aes128-gcm@openssh.com', mac: '' };
+  const agreed = { kex: 'mlkem768x25519-sha256', hostKey: 'ssh-ed25519' };
+  const algorithms = { ...agreed, clientToServer: up, serverToClient: down };
+  const sink = writer(db);
+  sink.emit(first);
+  sink.emit({
+    ...first,
+    sequence: 1,
+    value: { kind: 'leg-negotiated', leg: 'upstream', algorithms },
+  });
+  await sink.flush();
+  const row = await connection(db, first.connection);
+  assert.ok(row);
+  assert.deepEqual(connectionJson(row).algorithms, {
+    downstream: null,
+    upstream: {
+      kex: 'mlkem768x25519-sha256',
+      host_key: 'ssh-ed25519',
+      client_to_server: up,
+      server_to_client: down,
+    },
+  });
+});
+
 test('a connection told in facts is found by both its ids, with its channels', async (t) => {
   const { db } = await testDatabase(t);
   const facts = story();
@@ -111,6 +140,10 @@ test('a connection told in facts is found by both its ids, with its channels', a
     address: '127.0.0.1',
     port: 22,
     rule: 'ops-db',
+    algorithms: {
+      downstream: null,
+      upstream: null,
+    },
     status: 'DISCONNECTED',
     reason: 'closed by user',
     started: '2027-01-15T08:00:00.000000Z',

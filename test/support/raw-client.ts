@@ -51,7 +51,11 @@ export async function askService(peer: RawPeer): Promise<void> {
 }
 
 /** A signed request to log in with a key. */
-export function keyRequest(peer: RawPeer, user: string, keyPath: string): Buffer {
+export function keyRequest(
+  peer: Pick<RawPeer, 'sessionId'>,
+  user: string,
+  keyPath: string,
+): Buffer {
   const key = parsePrivateKey(readFileSync(keyPath, 'utf8'));
   const [algorithm = ''] = algorithmsOf(key.type);
   return encodePublickeyRequest(user, algorithm, key.blob, peer.sessionId, (data) =>
