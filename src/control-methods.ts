@@ -56,8 +56,13 @@ export type ControlMethods = Readonly<
 
 function checked<T>(shape: z.ZodType<T>, params: unknown): T {
   const result = shape.safeParse(params);
-  if (!result.success) throw new AppError('usage', 'a request of another form than expected');
-  return result.data;
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const where = issue?.path.join('.') ?? '';
+  throw new AppError(
+    'usage',
+    `a request that the gate does not take: ${where}: ${issue?.message ?? ''}`,
+  );
 }
 
 /** The methods of a running gate by name. */

@@ -37,6 +37,7 @@ import { auditHead } from './store/audit.ts';
 import { openDatabase } from './store/database.ts';
 import { readInventory } from './store/inventory.ts';
 import { FactWriter } from './store/trails.ts';
+import { checkMasterKey } from './vault/credentials.ts';
 import { loadMasterKey } from './vault/keyring.ts';
 import { Secrets } from './vault/secrets.ts';
 import { hasMlKem } from './wire/hybrid-kem.ts';
@@ -183,7 +184,12 @@ async function build(
     log.audit({ event: 'recovered', connections: crashed }, 'trails of a crash were recovered');
   }
 
-  const snapshots = new SnapshotHolder(new Snapshot(await readInventory(db)));
+  const inventory = await readInventory(db);
+  checkMasterKey(
+    secrets,
+    inventory.targets.flatMap(({ accounts }) => accounts),
+  );
+  const snapshots = new SnapshotHolder(new Snapshot(inventory));
   const noteHead = async (): Promise<void> => {
     const head = await auditHead(db);
     ledger.auditHead(head.number, head.digest);

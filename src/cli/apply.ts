@@ -3,12 +3,13 @@
  * and its private keys are read here, as the operator who runs the command may read them and in his words; what needs
  * the database is checked where it is applied, all or nothing.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 import { AppError, reasonOf } from '../base/errors.ts';
 import { parseInventory } from '../config/inventory-file.ts';
 import type { InventoryDocument } from '../config/inventory-file.ts';
+import { MAX_TEXT } from '../config/yaml.ts';
 import type { ControlClient } from '../ops/control-client.ts';
 import { readApplied } from '../ops/control-messages.ts';
 import type { ApplyAnswer } from '../ops/control-messages.ts';
@@ -17,7 +18,7 @@ import { parseAuthorizedKey } from '../wire/publickey.ts';
 import { parsePrivateKey } from '../wire/ssh2.ts';
 import { planTools, unixUser, withConfiguration } from './configuration.ts';
 import type { Output } from './output.ts';
-import { say } from './words.ts';
+import { counted, grouped, say } from './words.ts';
 
 export interface ApplyOptions {
   readonly dir: string;
@@ -28,6 +29,7 @@ export interface ApplyOptions {
 /** Many passwords take argon2 many times. */
 const DEADLINE_MS = 10 * 60_000;
 const MAX_VALUE = 60;
+const MAX_KEY = 64 * 1024;
 
 export async function apply(file: string, options: ApplyOptions, output: Output): Promise<void> {
   const { dir, prune = false, message = `apply ${file}` } = options;
@@ -43,6 +45,14 @@ export async function apply(file: string, options: ApplyOptions, output: Output)
   await output.write(`${describe(applied).join('\n')}\n`);
 }
 
+/** A key is a file: a pipe that nobody writes would be waited for. An inventory may come through one. */
+function readText(path: string, max: number, pipe = false): string {
+  const about = statSync(path);
+  if (!about.isFile() && !(pipe && about.isFIFO())) throw new Error('not a regular file');
+  if (about.size > max) throw new Error(`larger than ${grouped(max)} bytes`);
+  return readFileSync(path, 'utf8');
+}
+
 interface InventoryFile {
   readonly text: string;
   readonly document: InventoryDocument;
@@ -53,7 +63,7 @@ interface InventoryFile {
 function readInventoryFile(file: string): InventoryFile {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readText(file, MAX_TEXT, true);
   } catch (cause) {
     throw new AppError('inventory-invalid', `cannot read ${file}: ${reasonOf(cause)}`, { cause });
   }
@@ -62,7 +72,7 @@ function readInventoryFile(file: string): InventoryFile {
     publicKey: parseAuthorizedKey,
     privateKey: parsePrivateKey,
     readFile: (path) => {
-      const key = readFileSync(path, 'utf8');
+      const key = readText(path, MAX_KEY);
       keyFiles[path] = key;
       return key;
     },
@@ -97,8 +107,7 @@ export function describe({ commit, changes }: ApplyAnswer): string[] {
     const what = fields.map((field) => difference(field, before?.[field], after?.[field]));
     return `${SIGNS[action]} ${kind} ${name}${what.length > 0 ? `: ${what.join(', ')}` : ''}`;
   });
-  const count = `${changes.length} change${changes.length === 1 ? '' : 's'}`;
-  return [...lines.map(say), `commit ${commit}: ${count}`];
+  return [...lines.map(say), `commit ${commit}: ${counted(changes.length, 'change')}`];
 }
 
 /** `port 22 → 2200`; lists by what came and went, secrets only by their name. */

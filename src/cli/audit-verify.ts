@@ -13,6 +13,7 @@ import type { AuditHead } from '../store/audit.ts';
 import { withDatabase } from './configuration.ts';
 import { openGateFolder } from './gate-folder.ts';
 import type { Output } from './output.ts';
+import { counted } from './words.ts';
 
 /** Prints the verdict; resolves to whether the log is as it was written. */
 export async function verifyCommits(
@@ -28,7 +29,8 @@ export async function verifyCommits(
     return false;
   }
   const { number, digest } = verdict.head;
-  await output.line(`${number} commits, head ${digest}, ${heads.length} heads in ledgers agree`);
+  const [commits, noted] = [counted(number, 'commit'), counted(heads.length, 'head')];
+  await output.line(`${commits}, head ${digest}; in agreement with ${noted} in ledgers`);
   return true;
 }
 

@@ -11,7 +11,7 @@ import { AppError } from '../base/errors.ts';
 import type { ErrorCode } from '../base/errors.ts';
 
 /** A file larger than this is refused before it is parsed. */
-const MAX_TEXT = 16 * 1024 * 1024;
+export const MAX_TEXT = 16 * 1024 * 1024;
 
 export interface ParsedYaml {
   /** Plain values: null, boolean, number, string, array, object. An empty file is null. */

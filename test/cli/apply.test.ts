@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { commits } from '../../src/store/audit.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { makeKey } from '../support/keys.ts';
-import { start } from '../support/process.ts';
+import { check, start } from '../support/process.ts';
 import type { Scope } from '../support/scope.ts';
 import { SALLYPORT } from '../support/gate.ts';
 import { tempDir } from '../support/tempdir.ts';
@@ -133,4 +133,40 @@ test('an audit log that was changed in the database is not verified', async (t) 
   const { code, err } = await sallyport(['audit', 'verify', '--dir', dir]);
   assert.equal(code, 1);
   assert.match(err, /commit 1 is not what was written/);
+});
+
+test('a master key of another gate is refused at the start, by name and with the remedy', async (t) => {
+  const { dir, write, apply } = await place(t, false);
+  write(INVENTORY);
+  await apply();
+  writeFileSync(join(dir, 'keys/master.key'), readFileSync(await otherMasterKey(t)), {
+    mode: 0o600,
+  });
+  const { code, err } = await sallyport(['serve', '--dir', dir]);
+  assert.equal(code, 1);
+  assert.match(
+    err,
+    /^sallyport: keys\/master\.key opens none of the stored credentials: .*put the right one back/,
+  );
+});
+
+async function otherMasterKey(scope: Scope): Promise<string> {
+  const dir = join(tempDir(scope), 'gate');
+  await succeed(['init', '--dir', dir]);
+  return join(dir, 'keys/master.key');
+}
+
+test('an inventory may come through a pipe; a device, or a pipe as key, is refused and not waited for', async (t) => {
+  const { dir, write, apply } = await place(t, false);
+  const shell = 'printf "groups: [{ name: piped }]" | "$0" apply --dir "$1" /dev/stdin';
+  await check(['/bin/sh', '-c', shell, SALLYPORT, dir]);
+  const device = await sallyport(['apply', '--dir', dir, '/dev/zero']);
+  assert.equal(device.code, 1);
+  assert.match(device.err, /cannot read \/dev\/zero: not a regular file/);
+  const pipe = join(tempDir(t), 'pipe');
+  await check(['mkfifo', pipe]);
+  write(INVENTORY.replace('./id_ed25519', pipe));
+  const { code, err } = await apply();
+  assert.equal(code, 1);
+  assert.match(err, /inventory\.yaml:\d+: .*not a regular file/);
 });
