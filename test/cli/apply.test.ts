@@ -108,7 +108,7 @@ test('two applies at once both happen, one after the other', async (t) => {
   write(INVENTORY);
   const codes = (await Promise.all([apply(), apply(), apply()])).map(({ code }) => code);
   assert.deepEqual(codes, [0, 0, 0]);
-  assert.match(await succeed(['audit', 'verify', '--dir', dir]), /^1 commits/);
+  assert.match(await succeed(['audit', 'verify', '--dir', dir]), /^1 commit, /);
 });
 
 test('what is exported can be applied again and changes nothing', async (t) => {
