@@ -134,7 +134,7 @@ suite('clients', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
     site.as(`alice@${site.target.user}@db1`, credentials);
 
   for (const client of CLIENTS) {
-    test(client.name, { timeout: 120_000 }, async (t) => {
+    test(client.name, { timeout: 280_000 }, async (t) => {
       if (!(await client.isThere())) {
         assert.notEqual(process.env['CI'], 'true', `${client.name} is missing, CI wants it`);
         t.skip(`${client.name} is not installed`);
@@ -207,7 +207,7 @@ suite('clients', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
     assert.equal(modern.stdout.toString(), 'in\n', modern.stderr.toString());
   });
 
-  test('ssh-audit finds nothing to fail', { timeout: 120_000 }, async (t) => {
+  test('ssh-audit finds nothing to fail', { timeout: 280_000 }, async (t) => {
     if (!onPath('ssh-audit')) {
       assert.notEqual(process.env['CI'], 'true', 'ssh-audit is missing, CI wants it');
       t.skip('ssh-audit is not installed');

@@ -102,7 +102,7 @@ async function assertNothingLeft(demo: Demo, more: readonly number[] = []): Prom
   assert.equal(existsSync(`/run/sallyport-demo-${demo.running.pid}`), false);
 }
 
-suite('make demo', { timeout: 90_000, skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
+suite('make demo', { timeout: 280_000, skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
   test('the three commands it prints work as they stand, and Ctrl-C leaves nothing', async (t) => {
     // A name that a shell and two configuration files must quote.
     const dir = join(tempDir(t), "a demo's 100% folder");

@@ -113,7 +113,7 @@ function missing(delivered: Buffer, recorded: Buffer): number {
 }
 
 suite('kill', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
-  const timeout = 60_000 + ROUNDS * 20_000;
+  const timeout = 120_000 + ROUNDS * 60_000;
   test('what anybody received is in the trail after kill -9', { timeout }, async (t) => {
     const random = seeded('kill');
     const site = await startSite(t);

@@ -273,7 +273,7 @@ suite('post-quantum upstream', { skip: hasOpenSsh() ? false : 'no OpenSSH server
   after(() => scope.end());
 
   test('is preferred, renewed with, and told', async () => {
-    const running = ssh(place.to, 'true', { timeoutMs: 20_000 });
+    const running = ssh(place.to, 'true', { timeoutMs: 60_000 });
     const row = await eventually('the upstream leg in the row', async () => {
       const [first] = await place.gate.connections();
       return legOf(first, 'upstream') ? first : undefined;

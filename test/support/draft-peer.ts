@@ -21,7 +21,7 @@ import type { Socket } from 'node:net';
 
 const HYBRID = 'mlkem768x25519-sha256';
 const [DISCONNECT, IGNORE, DEBUG, KEXINIT, NEWKEYS, INIT, REPLY] = [1, 2, 4, 20, 21, 30, 31];
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 export interface DraftOptions {
   readonly role: 'client' | 'server';

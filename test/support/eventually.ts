@@ -11,7 +11,7 @@ export interface EventuallyOptions {
 export async function eventually<T>(
   what: string,
   ask: () => T | Promise<T>,
-  { ms = 20_000, everyMs = 10 }: EventuallyOptions = {},
+  { ms = 60_000, everyMs = 10 }: EventuallyOptions = {},
 ): Promise<Exclude<T, undefined | false>> {
   const deadline = performance.now() + ms;
   for (;;) {

@@ -106,7 +106,7 @@ export class Running {
   }
 
   /** Waits until `find` sees what it looks for in the output so far; fails when the program ends first. */
-  async until<T>(find: (run: Running) => T | undefined, what: string, ms = 20_000): Promise<T> {
+  async until<T>(find: (run: Running) => T | undefined, what: string, ms = 60_000): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const look = (): void => {
       const found = find(this);

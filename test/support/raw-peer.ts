@@ -237,7 +237,7 @@ export class RawPeer {
   }
 
   /** Waits until `find` is true; fails when the connection ends first, unless `evenClosed`. */
-  async until(find: () => boolean, what: string, ms = 20_000, evenClosed = false): Promise<void> {
+  async until(find: () => boolean, what: string, ms = 60_000, evenClosed = false): Promise<void> {
     if (find()) return;
     const { promise, resolve, reject } = Promise.withResolvers<undefined>();
     const gone = (): void => {
@@ -276,7 +276,7 @@ export class RawPeer {
   }
 
   /** Waits until the other side has ended the connection; returns what it said, or an empty text. */
-  async end(ms = 20_000): Promise<string> {
+  async end(ms = 60_000): Promise<string> {
     await this.until(() => this.ended || this.closed, 'end of the connection', ms, true);
     return this.disconnected ?? '';
   }

@@ -66,7 +66,7 @@ export class RawTarget {
   }
 
   /** The next one who has logged in. */
-  async next(ms = 20_000): Promise<RawPeer> {
+  async next(ms = 60_000): Promise<RawPeer> {
     const early = this.#arrived.shift();
     if (early) return early;
     const { promise, resolve, reject } = Promise.withResolvers<RawPeer>();

@@ -109,7 +109,7 @@ export function runInPty(
   command: readonly [string, ...string[]],
   options: PtyOptions = {},
 ): Promise<Outcome> {
-  const { rows = 24, columns = 80, stty = [], steps = [], timeoutMs = 30_000 } = options;
+  const { rows = 24, columns = 80, stty = [], steps = [], timeoutMs = 90_000 } = options;
   const plan = JSON.stringify({ command, rows, columns, stty, steps });
   return run(['/usr/bin/python3', TERMINAL, plan], {
     stdin: 'ignore',
