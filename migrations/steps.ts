@@ -3,7 +3,8 @@
  * and a line here.
  */
 import { initial } from './1795399963360-initial.ts';
+import { forwards } from './1795572000000-forwards.ts';
 import { legAlgorithms } from './1795576500000-leg-algorithms.ts';
 import type { Migration } from './schema.ts';
 
-export const MIGRATIONS: readonly Migration[] = [initial, legAlgorithms];
+export const MIGRATIONS: readonly Migration[] = [initial, forwards, legAlgorithms];

@@ -7,7 +7,10 @@
  */
 import { printable } from '../wire/channel-request.ts';
 import type { AccountRow, ChannelKind, RuleRow, TargetRow } from '../store/rows.ts';
+import type { ForwardAddress } from '../wire/forwarding.ts';
 import type { Identity } from './authn.ts';
+import { forwardTest } from './forward-target.ts';
+import type { ForwardTest } from './forward-target.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /** What a login name asks for. */
@@ -24,6 +27,15 @@ export interface Destination {
   readonly rules: readonly string[];
   /** The union of what these rules let through. */
   readonly channels: ReadonlySet<ChannelKind>;
+  /** What each of these rules lets through: a forward must be allowed, as a whole, by one of them. */
+  readonly grants: readonly Grant[];
+}
+
+/** One rule, as forwards ask for it. */
+export interface Grant {
+  readonly channels: ReadonlySet<ChannelKind>;
+  /** Undefined: wherever the user likes. */
+  readonly forwardTo: ForwardTest | undefined;
 }
 
 export type Decision =
@@ -100,6 +112,28 @@ export function allowsChannel(
   return destination !== undefined && kind !== undefined && destination.channels.has(kind);
 }
 
+/** Forwards of one kind, to one place where the kind has one. */
+export interface ForwardWish {
+  readonly kind: ChannelKind;
+  /** Undefined where no rule's `forward_to` speaks of it. */
+  readonly to: ForwardAddress | undefined;
+}
+
+/** Whether a forward may be made; with `nested`, whether it may carry SSH as well. */
+export function allowsForward(
+  destination: Destination | undefined,
+  { kind, to }: ForwardWish,
+  nested = false,
+): boolean {
+  if (!destination) return false;
+  return destination.grants.some(
+    ({ channels, forwardTo }) =>
+      channels.has(kind) &&
+      (!nested || channels.has('nested-ssh')) &&
+      (to === undefined || forwardTo === undefined || forwardTo(to)),
+  );
+}
+
 function oneLine(text: string): string {
   return printable(Buffer.from(text));
 }
@@ -119,5 +153,9 @@ function makeDestination(
     account,
     rules: Object.freeze(rules.map((rule) => rule.name)),
     channels: new Set(rules.flatMap((rule) => rule.channels)),
+    grants: rules.map(({ channels, forwardTo }) => ({
+      channels: new Set(channels),
+      forwardTo: forwardTo === null ? undefined : forwardTest(forwardTo),
+    })),
   });
 }

@@ -33,10 +33,10 @@ function wordsOf(record: TrailRecord, fields: Fields): string | undefined {
       return fields['success'] === false ? `${who}: the request before was refused` : undefined;
     case KINDS['forward-global-request']:
     case KINDS['reverse-global-request']:
-      return `${who}: global request ${say(fields['type'])}`;
+      return `${who}: ${globalText(fields)}`;
     case KINDS['forward-new-channel-request']:
     case KINDS['reverse-new-channel-request']:
-      return `${who}: opens a ${say(fields['type'])} channel`;
+      return `${who}: opens a ${say(fields['type'])} channel${placeText(fields)}`;
     case KINDS['forward-new-channel-reply']:
     case KINDS['reverse-new-channel-reply']:
       return fields['success'] === false
@@ -70,6 +70,10 @@ function requestText(fields: Fields): string {
       return `environment ${field('name')}=${field('value')}`;
     case 'shell':
       return 'shell';
+    case 'x11-req':
+      return `X11${fields['single'] === true ? ', for one connection' : ''}`;
+    case 'auth-agent-req@openssh.com':
+      return 'offers the agent';
     case 'exec':
       return `command ${field('command')}`;
     case 'subsystem':
@@ -93,6 +97,19 @@ function toolText(record: TrailRecord): string {
   const { name, direction, paths, expands } = tool;
   const where = paths.length === 0 ? 'paths in the stream' : paths.join(' ');
   return ` (${name} ${direction}: ${where}${expands ? ', as its shell expands it' : ''})`;
+}
+
+function globalText(fields: Fields): string {
+  const type = say(fields['type']);
+  if (fields['address'] === undefined) return `global request ${type}`;
+  const address = say(fields['address']);
+  return type.startsWith('cancel-')
+    ? `asks the target to listen no more at ${address}`
+    : `asks the target to listen at ${address}`;
+}
+
+function placeText({ to, from }: Fields): string {
+  return `${to === undefined ? '' : ` to ${say(to)}`}${from === undefined ? '' : ` from ${say(from)}`}`;
 }
 
 function endText(fields: Fields): string | undefined {

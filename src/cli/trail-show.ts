@@ -22,6 +22,7 @@ import { runningInstance } from './running-instance.ts';
 import { table } from './table.ts';
 import { findChannel } from './trail-export.ts';
 import { TrailStory } from './trail-story.ts';
+import type { ChannelStory } from './trail-story.ts';
 
 /** Events of a connection that are shown; its channels have their own time lines. */
 const MAX_EVENTS = 2_000;
@@ -142,11 +143,15 @@ function channelTable(story: TrailStory, reports: ReadonlyMap<number, TrailRepor
       bytes(report?.stderr),
       report === undefined ? 'missing' : report.state,
       told?.end === '' || told === undefined ? '-' : told.end,
-      told?.command ?? '',
+      told === undefined ? '' : purposeOf(told),
     ];
   });
   const headings = ['CHANNEL', 'KIND', 'STDIN', 'STDOUT', 'STDERR', 'TRAIL', 'END', 'COMMAND'];
   return `\n${table(headings, rows)}`;
+}
+
+function purposeOf({ command, carries }: ChannelStory): string {
+  return carries === '' ? command : `${command} (${carries})`.trimStart();
 }
 
 async function showChannel(place: Place, channel: number, output: Output): Promise<void> {

@@ -59,6 +59,14 @@ const facts = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('channel-opened'), channel: whole, type: text }),
   z.object({ kind: z.literal('channel-changed'), channel: whole, type: text, command: text }),
   z.object({
+    kind: z.literal('channel-forwards'),
+    channel: whole,
+    type: text,
+    destination: text,
+    originator: text,
+  }),
+  z.object({ kind: z.literal('channel-carries'), channel: whole, protocol: text }),
+  z.object({
     kind: z.literal('channel-ended'),
     channel: whole,
     bytesIn: whole,
@@ -73,7 +81,10 @@ type FactOf<K extends StoryFact['kind']> = Extract<StoryFact, { kind: K }>;
 
 export interface ChannelStory {
   kind: string;
+  /** Of a forward: where it leads. */
   command: string;
+  /** What a forward turned out to carry. */
+  carries: string;
   bytesIn: number;
   bytesOut: number;
   end: string;
@@ -165,6 +176,20 @@ export class TrailStory {
         channel.command = fact.command;
         return;
       }
+      case 'channel-forwards': {
+        const { channel, type, destination, originator } = fact;
+        const to = destination === '' ? '' : ` to ${say(destination)}`;
+        const from = originator === '' ? '' : ` from ${say(originator)}`;
+        this.#channel(channel).kind = type;
+        this.#channel(channel).command = destination;
+        this.#event(us, `channel ${channel}  ${say(type)}${to}${from}`);
+        return;
+      }
+      case 'channel-carries': {
+        this.#channel(fact.channel).carries = fact.protocol;
+        this.#event(us, `channel ${fact.channel}  carries ${say(fact.protocol)}`);
+        return;
+      }
       case 'channel-ended': {
         const channel = this.#channel(fact.channel);
         Object.assign(channel, { bytesIn: fact.bytesIn, bytesOut: fact.bytesOut, end: fact.end });
@@ -176,7 +201,7 @@ export class TrailStory {
   #channel(ordinal: number): ChannelStory {
     const known = this.channels.get(ordinal);
     if (known) return known;
-    const channel = { kind: '', command: '', bytesIn: 0, bytesOut: 0, end: '' };
+    const channel = { kind: '', command: '', carries: '', bytesIn: 0, bytesOut: 0, end: '' };
     this.channels.set(ordinal, channel);
     return channel;
   }

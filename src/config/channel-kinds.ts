@@ -1,6 +1,7 @@
 /**
  * The kinds of channel that rules speak of (DESIGN part 4). Kept below every layer that needs the list: the inventory
- * file checks against it, rows carry it, policy decides by it.
+ * file checks against it, rows carry it, policy decides by it. `nested-ssh` is no channel of its own: it lets the forwards
+ * of its rule carry SSH.
  */
 export const CHANNEL_KINDS = [
   'shell',
@@ -13,6 +14,7 @@ export const CHANNEL_KINDS = [
   'agent',
   'x11',
   'tun',
+  'nested-ssh',
 ] as const;
 
 /** `subsystem:<name>` stands for any other subsystem by name. */

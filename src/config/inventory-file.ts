@@ -52,6 +52,8 @@ export interface RuleEntry extends Reference {
   readonly targets: readonly Reference[];
   readonly accounts: readonly Reference[];
   readonly channels: readonly ChannelKind[];
+  /** Null: wherever the user likes. */
+  readonly forwardTo?: readonly string[] | null;
 }
 
 export interface AclEntry {
@@ -199,6 +201,7 @@ class InventoryReader {
     const rules = (shape.rules ?? []).map((rule, i): RuleEntry => {
       const path = ['rules', i];
       const title = `rule ${quote(rule.name)}`;
+      const { forward_to: forwardTo } = rule;
       const list = (field: 'groups' | 'targets' | 'accounts') =>
         this.#references(title, rule[field], [...path, field]);
       return {
@@ -207,6 +210,7 @@ class InventoryReader {
         targets: list('targets'),
         accounts: list('accounts'),
         channels: [...new Set(rule.channels)],
+        ...(forwardTo === undefined ? {} : { forwardTo: forwardTo && [...new Set(forwardTo)] }),
       };
     });
     const acls = (shape.acls ?? []).map((acl, i): AclEntry => {

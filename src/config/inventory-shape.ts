@@ -7,6 +7,7 @@
 import { knownAlgorithms } from './algorithms.ts';
 import type { AlgorithmKind } from './algorithms.ts';
 import { isChannelKind } from './channel-kinds.ts';
+import { parseForwardEntry } from './forward-to.ts';
 import { z } from './schema.ts';
 
 const MAX_LIST = 10_000;
@@ -95,6 +96,18 @@ const rule = z.strictObject({
   channels: z
     .array(z.string().refine(isChannelKind, 'not a kind of channel: shell, exec, sftp, ...'))
     .max(MAX_LIST),
+  forward_to: z
+    .array(
+      z
+        .string()
+        .max(512)
+        .refine((text) => parseForwardEntry(text) !== undefined, {
+          error: 'not a destination: HOST:PORT, NETWORK/BITS:PORT, [IPV6]:PORT or unix:/PATH',
+        }),
+    )
+    .max(MAX_LIST)
+    .nullable()
+    .optional(),
 });
 
 const acl = z.strictObject({

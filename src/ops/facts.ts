@@ -74,6 +74,25 @@ export interface ChannelChanged {
   readonly command: string;
 }
 
+/** A channel that leads elsewhere, known with its open. */
+export interface ChannelForwards {
+  readonly kind: 'channel-forwards';
+  readonly channel: number;
+  /** `local-forward`, `remote-forward`, `streamlocal`, `x11`, `agent`, `tun`. */
+  readonly type: string;
+  /** As the target sees it: `host:port` or a path; escaped as `\xNN` where it is not UTF-8. */
+  readonly destination: string;
+  readonly originator: string;
+}
+
+/** The first bytes of a forward have said what it carries. */
+export interface ChannelCarries {
+  readonly kind: 'channel-carries';
+  readonly channel: number;
+  /** `ssh`, `tls`, `http`, `postgres` or `other`. */
+  readonly protocol: string;
+}
+
 export interface ChannelEnded {
   readonly kind: 'channel-ended';
   readonly channel: number;
@@ -108,6 +127,8 @@ export type FactValue =
   | LegNegotiated
   | ChannelOpened
   | ChannelChanged
+  | ChannelForwards
+  | ChannelCarries
   | ChannelEnded
   | ConnectionEnded
   | HostKeyLearned;

@@ -9,6 +9,14 @@ import type { RequestFields } from '../wire/channel-request.ts';
 import { Reader } from '../wire/buffer.ts';
 import { toolOf } from '../wire/tool-command.ts';
 import {
+  addressText,
+  decodeForwardOpen,
+  decodeListenRequest,
+  decodeX11Request,
+  isForward,
+} from '../wire/forwarding.ts';
+import type { ForwardAddress } from '../wire/forwarding.ts';
+import {
   MSG,
   decodeChannelRequest,
   decodeGlobalRequest,
@@ -56,13 +64,14 @@ function fieldsOf({ kind, payload, code }: TrailRecord): Fields {
     }
     case KINDS['forward-global-request']:
     case KINDS['reverse-global-request']: {
-      const { type, wantReply } = decodeGlobalRequest(payload);
-      return { type, wantReply };
+      const { type, wantReply, data } = decodeGlobalRequest(payload);
+      const listen = decodeListenRequest(type, data);
+      return listen ? { type, wantReply, address: textOf(listen.at) } : { type, wantReply };
     }
     case KINDS['forward-new-channel-request']:
     case KINDS['reverse-new-channel-request']: {
-      const { type, window, maxPacket } = decodeOpen(payload);
-      return { type, window, maxPacket };
+      const { type, window, maxPacket, data } = decodeOpen(payload);
+      return { type, window, maxPacket, ...forwardFields(type, data) };
     }
     case KINDS['forward-new-channel-reply']:
     case KINDS['reverse-new-channel-reply']:
@@ -102,8 +111,23 @@ function fieldsOf({ kind, payload, code }: TrailRecord): Fields {
   }
 }
 
+/** Where a channel that forwards leads, and where it comes from. */
+function forwardFields(type: string, data: Buffer): Fields {
+  if (!isForward(type)) return {};
+  const { to, from } = decodeForwardOpen(type, data);
+  return { ...(to && { to: textOf(to) }), ...(from && { from: textOf(from) }) };
+}
+
+function textOf(address: ForwardAddress): string {
+  return printable(Buffer.from(addressText(address), 'latin1'));
+}
+
 /** The type-specific fields of a request, byte strings as text. */
 function asText(type: string, data: Buffer): Fields {
+  if (type === 'x11-req') {
+    const { single, protocol, screen } = decodeX11Request(data);
+    return { single, protocol: printable(protocol), screen };
+  }
   const fields: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(decodeRequestFields(type, data))) {
     if (name === 'type') continue;

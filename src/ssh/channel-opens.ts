@@ -14,7 +14,10 @@ import {
   encodeOpenFailure,
   OPEN_FAILURE,
 } from '../wire/messages.ts';
-import { MIN_PACKET, refusalOfOpen } from './gatekeeper.ts';
+import { ForwardWatch } from './forward-watch.ts';
+import type { WatchEvents } from './forward-watch.ts';
+import type { Forwarding, Forwards } from './forwards.ts';
+import { judgeOpen, MIN_PACKET } from './gatekeeper.ts';
 import { DOWN, UP, other } from './mux.ts';
 import type { Channel, ChannelTable, Side } from './mux.ts';
 import * as kinds from './record-kinds.ts';
@@ -28,13 +31,23 @@ const MAX_WHY = 200;
 export class ChannelOpens {
   readonly #options: RelayOptions;
   readonly #channels: ChannelTable;
+  readonly #forwards: Forwards;
+  readonly #watch: WatchEvents;
   #refused = 0;
   #failed: AppError | undefined;
   #toldWhy = false;
 
-  constructor(options: RelayOptions, channels: ChannelTable) {
+  /** `watch` hears what forwards carry. */
+  constructor(
+    options: RelayOptions,
+    channels: ChannelTable,
+    forwards: Forwards,
+    watch: WatchEvents,
+  ) {
     this.#options = options;
     this.#channels = channels;
+    this.#forwards = forwards;
+    this.#watch = watch;
   }
 
   /** Whether a channel open has been answered with why there is no upstream. */
@@ -46,6 +59,7 @@ export class ChannelOpens {
   fail(error: AppError): void {
     this.#failed = error;
     for (const channel of this.#channels.all()) {
+      if (channel.state !== 'opening') continue;
       const { connectFailed } = OPEN_FAILURE;
       this.#refuse(DOWN, channel.peer[DOWN], connectFailed, error.message, CODES.upstream);
       channel.end = `refused: ${error.message}`;
@@ -58,8 +72,9 @@ export class ChannelOpens {
     const { events, limits, passage, writer } = this.#options;
     const kind = kinds.open(side);
     const full = this.#channels.isFull(open.type);
-    const refusal = refusalOfOpen(side, open, full, this.#failed);
-    if (refusal) {
+    const judgement = judgeOpen(side, open, full, this.#failed, this.#forwards);
+    if (judgement.verdict === 'refuse') {
+      const { refusal } = judgement;
       passage.withhold(side, writer, kind, payload, refusal.code);
       this.#refuse(side, open.sender, refusal.reason, refusal.text, refusal.code);
       if (++this.#refused > limits.refused_opens) {
@@ -68,7 +83,7 @@ export class ChannelOpens {
       return;
     }
     const channel = this.#channels.add(side, open.type, (ordinal) =>
-      events.openChannelTrail(ordinal, open.type, side, payload),
+      events.openChannelTrail(ordinal, open.type, side),
     );
     channel.peer[side] = open.sender;
     channel.grant(other(side), open.window);
@@ -77,6 +92,17 @@ export class ChannelOpens {
     outgoing.writeUInt32BE(Math.min(open.maxPacket, MAX_PACKET), open.senderAt + 8);
     passage.pass(side, writer, kind, -1, outgoing, payload);
     events.onChannelOpened(channel);
+    if (judgement.forwarding) this.#forward(channel, judgement.forwarding);
+  }
+
+  /** What is particular to a channel that forwards: its row says where to, and its first bytes are looked at. */
+  #forward(channel: Channel, forwarding: Forwarding): void {
+    const { events, passage } = this.#options;
+    channel.kind = forwarding.kind;
+    events.onChannelForwards(channel, forwarding);
+    // Packets of a network interface do not begin with anybody's ident.
+    if (forwarding.kind === 'tun') return;
+    channel.watch = new ForwardWatch(channel, passage, forwarding.nested, this.#watch);
   }
 
   #refuse(side: Side, sender: number, reason: number, text: string, code: number): void {

@@ -1,6 +1,6 @@
 /**
  * What may pass on a connection, by the rules that allow it: one synchronous answer per open, request and global
- * request. Channels and forwards that no rule names are refused; requests that nobody has defined pass if their names
+ * request. Channels and forwards that no rule names are refused (`forwards.ts`); requests that nobody has defined pass if their names
  * are printable, since they are recorded byte for byte and mean nothing to the gate.
  */
 import { printable } from '../wire/channel-request.ts';
@@ -8,11 +8,14 @@ import type { AppError } from '../base/errors.ts';
 import { CODES } from '../recording/container.ts';
 import { Reader } from '../wire/buffer.ts';
 import { OPEN_FAILURE } from '../wire/messages.ts';
-import type { ChannelOpen } from '../wire/messages.ts';
+import type { ChannelOpen, ChannelRequest, GlobalRequest } from '../wire/messages.ts';
+import { decodeListenRequest, decodeX11Request } from '../wire/forwarding.ts';
+import type { ListenRequest } from '../wire/forwarding.ts';
 import { allowsChannel } from '../access/policy.ts';
 import type { Destination } from '../access/policy.ts';
 import { kindOfExec, kindOfSubsystem } from '../access/channel-kind.ts';
 import type { ChannelKind } from '../config/channel-kinds.ts';
+import type { Forwarding, Forwards, SessionWish } from './forwards.ts';
 import { DOWN } from './mux.ts';
 import type { Side } from './mux.ts';
 
@@ -22,9 +25,18 @@ import type { Side } from './mux.ts';
  * - `own`: concerns this leg alone; answered by the gate, as OpenSSH would
  */
 export type Judgement =
-  | { readonly verdict: 'pass'; readonly kind?: string; readonly command?: string }
+  | Passed
   | { readonly verdict: 'refuse'; readonly why: string; readonly code: number }
   | { readonly verdict: 'own' };
+
+export interface Passed {
+  readonly verdict: 'pass';
+  readonly kind?: string;
+  readonly command?: string;
+  /** What the target may open once it has agreed. */
+  readonly wish?: SessionWish;
+  readonly listen?: ListenRequest;
+}
 
 const PASS: Judgement = { verdict: 'pass' };
 const OWN: Judgement = { verdict: 'own' };
@@ -47,44 +59,47 @@ export interface OpenRefusal {
   readonly code: number;
 }
 
-/** Judges a channel that `side` wants to open; undefined where it may pass. `failed` says why there is no upstream. */
-export function refusalOfOpen(
+/** What becomes of an open: refused, or a session, or something that forwards. */
+export type OpenJudgement =
+  | { readonly verdict: 'refuse'; readonly refusal: OpenRefusal }
+  | { readonly verdict: 'pass'; readonly forwarding: Forwarding | undefined };
+
+function prohibit(text: string): OpenJudgement {
+  const reason = OPEN_FAILURE.administrativelyProhibited;
+  return { verdict: 'refuse', refusal: { reason, text, code: CODES.policy } };
+}
+
+/** Judges a channel that `side` wants to open. `failed` says why there is no upstream. */
+export function judgeOpen(
   side: Side,
   open: ChannelOpen,
   full: boolean,
   failed: AppError | undefined,
-): OpenRefusal | undefined {
+  forwards: Forwards,
+): OpenJudgement {
   if (failed) {
     const denied = failed.code === 'not-allowed';
-    return {
-      reason: denied ? OPEN_FAILURE.administrativelyProhibited : OPEN_FAILURE.connectFailed,
-      text: failed.message,
-      code: denied ? CODES.policy : CODES.upstream,
-    };
+    const reason = denied ? OPEN_FAILURE.administrativelyProhibited : OPEN_FAILURE.connectFailed;
+    const code = denied ? CODES.policy : CODES.upstream;
+    return { verdict: 'refuse', refusal: { reason, text: failed.message, code } };
   }
-  const prohibited = (text: string): OpenRefusal => ({
-    reason: OPEN_FAILURE.administrativelyProhibited,
-    text,
-    code: CODES.policy,
-  });
-  if (side !== DOWN) return prohibited('the target may not open channels of its own accord');
-  if (open.type !== 'session') {
-    const type = printable(Buffer.from(open.type, 'latin1'));
-    return prohibited(`channels of type "${type}" are not allowed`);
-  }
-  if (open.maxPacket < MIN_PACKET) return prohibited('packets below 1,024 bytes are not supported');
+  if (open.maxPacket < MIN_PACKET) return prohibit('packets below 1,024 bytes are not supported');
   if (full) {
-    return { reason: OPEN_FAILURE.resourceShortage, text: 'too many channels', code: CODES.limit };
+    const text = 'too many channels';
+    const reason = OPEN_FAILURE.resourceShortage;
+    return { verdict: 'refuse', refusal: { reason, text, code: CODES.limit } };
   }
-  return undefined;
+  if (side === DOWN && open.type === 'session') return { verdict: 'pass', forwarding: undefined };
+  const forwarding = forwards.judgeOpen(side, open);
+  return typeof forwarding === 'string' ? prohibit(forwarding) : { verdict: 'pass', forwarding };
 }
 
-/** Judges a request on a channel; `data` is what follows `want reply`. */
+/** Judges a request on a channel. */
 export function judgeRequest(
   side: Side,
-  type: string,
-  data: Buffer,
+  { type, data }: Pick<ChannelRequest, 'type' | 'data'>,
   destination: Destination | undefined,
+  forwards: Forwards,
 ): Judgement {
   if (type === 'keepalive@openssh.com') return OWN;
   if (side !== DOWN) return PASS;
@@ -101,8 +116,11 @@ export function judgeRequest(
       return judgeKind(destination, kindOfSubsystem(name), printable(name));
     }
     case 'x11-req':
+      return judgeWish(forwards, { kind: 'x11', single: decodeX11Request(data).single });
     case 'auth-agent-req@openssh.com':
+      return judgeWish(forwards, { kind: 'agent' });
     case 'auth-agent-req':
+      // The draft's name: what the target would open for it is not known here.
       return refuse(`"${type}" is not allowed`);
     default:
       return PASS;
@@ -120,8 +138,17 @@ function judgeKind(
   return refuse(`no rule allows ${kind ?? 'a subsystem of this name'}`);
 }
 
+function judgeWish(forwards: Forwards, wish: SessionWish): Judgement {
+  const why = forwards.judgeSession(wish);
+  return why === undefined ? { verdict: 'pass', wish } : refuse(why);
+}
+
 /** Judges a global request. */
-export function judgeGlobal(side: Side, type: string): Judgement {
+export function judgeGlobal(
+  side: Side,
+  { type, data, wantReply }: GlobalRequest,
+  forwards: Forwards,
+): Judgement {
   if (!NAME.test(type)) return refuse('names of requests are printable ASCII');
   switch (type) {
     case 'keepalive@openssh.com':
@@ -130,14 +157,10 @@ export function judgeGlobal(side: Side, type: string): Judgement {
     case 'hostkeys-prove-00@openssh.com':
       // A leg's host keys are that leg's own: the target's are not the gate's.
       return refuse('host keys are not relayed', CODES.leg);
-    case 'tcpip-forward':
-    case 'cancel-tcpip-forward':
-    case 'streamlocal-forward@openssh.com':
-    case 'cancel-streamlocal-forward@openssh.com':
-      return refuse(
-        side === DOWN ? `"${type}" is not allowed` : 'the target may not ask for forwards',
-      );
-    default:
-      return PASS;
   }
+  const listen = decodeListenRequest(type, data);
+  if (!listen) return PASS;
+  if (side !== DOWN) return refuse('the target may not ask for forwards');
+  const why = forwards.judgeListen(listen, wantReply);
+  return why === undefined ? { verdict: 'pass', listen } : refuse(why);
 }

@@ -4,6 +4,7 @@
  */
 import { CODES } from '../recording/container.ts';
 import { decodeGlobalRequest, encodeGlobalRequest, MSG } from '../wire/messages.ts';
+import type { Forwards } from './forwards.ts';
 import { judgeGlobal } from './gatekeeper.ts';
 import { DOWN, ReplyQueue, UP, other } from './mux.ts';
 import type { Side } from './mux.ts';
@@ -14,13 +15,15 @@ const NO = Buffer.from([MSG.requestFailure]);
 
 export class GlobalRequests {
   readonly #options: RelayOptions;
+  readonly #forwards: Forwards;
   /** Requests that each side has yet to answer. */
   readonly #unanswered: readonly [ReplyQueue, ReplyQueue];
   #failed = false;
 
-  constructor(options: RelayOptions) {
+  constructor(options: RelayOptions, forwards: Forwards) {
     const questions = (): ReplyQueue => new ReplyQueue(options.limits.requests);
     this.#options = options;
+    this.#forwards = forwards;
     this.#unanswered = [questions(), questions()];
   }
 
@@ -42,10 +45,12 @@ export class GlobalRequests {
     const { passage, writer } = this.#options;
     const kind = kinds.global(side);
     const to = other(side);
-    const judgement = judgeGlobal(side, request.type);
+    const judgement = judgeGlobal(side, request, this.#forwards);
     if (judgement.verdict === 'pass' && !this.#failed) {
       passage.pass(side, writer, kind, -1, payload);
-      if (request.wantReply) this.#unanswered[to].relayed();
+      const { listen } = judgement;
+      const settle = listen && this.#forwards.asked(listen, request.wantReply);
+      if (request.wantReply) this.#unanswered[to].relayed(settle);
       return;
     }
     if (judgement.verdict !== 'own') {
@@ -65,7 +70,7 @@ export class GlobalRequests {
   }
 
   onReply(side: Side, payload: Buffer): void {
-    const origin = this.#unanswered[side].next();
+    const origin = this.#unanswered[side].next(payload);
     if (origin === undefined) return;
     const { passage, writer } = this.#options;
     if (origin === 'relayed') passage.pass(side, writer, kinds.globalReply(side), -1, payload);

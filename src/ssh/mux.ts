@@ -23,8 +23,18 @@ const MAX_CREDIT = 0xffffffff;
 /** How much of a signal's name is kept for the row. */
 const MAX_SIGNAL = 64;
 
-/** `opening` until confirmed, `open` until both sides have sent CLOSE. */
-export type ChannelState = 'opening' | 'open' | 'closed';
+/**
+ * `opening` until confirmed, `open` until both sides have sent CLOSE. In `closing` the gate has sent it to both and waits
+ * for theirs; a channel in `own` is between the gate and one side.
+ */
+export type ChannelState = 'opening' | 'open' | 'closing' | 'own' | 'closed';
+
+/** Looks at the first bytes of a channel (`forward-watch.ts`). */
+export interface ChannelWatch {
+  onData(side: Side, payload: Buffer): boolean;
+  release(side: Side): void;
+  end(): void;
+}
 
 export class Channel {
   readonly number: number;
@@ -48,6 +58,8 @@ export class Channel {
   kind: string;
   /** How it ended, in the words of the exit request. */
   end = '';
+  /** Set while its first bytes have not told what it carries. */
+  watch: ChannelWatch | undefined;
 
   constructor(
     number: number,
@@ -113,10 +125,12 @@ interface Outstanding {
   /** `relayed`: the answer goes to the other side. `own`: ours, swallowed. `answer`: given by us, when its turn comes. */
   readonly origin: 'relayed' | 'own' | 'answer';
   readonly give: (() => void) | undefined;
+  /** Hears the reply to a relayed request. */
+  readonly settle: ((reply: Buffer) => void) | undefined;
 }
 
-const RELAYED: Outstanding = { origin: 'relayed', give: undefined };
-const OWN: Outstanding = { origin: 'own', give: undefined };
+const RELAYED: Outstanding = { origin: 'relayed', give: undefined, settle: undefined };
+const OWN: Outstanding = { origin: 'own', give: undefined, settle: undefined };
 
 /**
  * Replies carry no id (RFC 4254 section 4): they come in the order of the requests. One queue per replier, global and
@@ -145,9 +159,9 @@ export class ReplyQueue {
     this.#queue.push(entry);
   }
 
-  /** A request was passed on. */
-  relayed(): void {
-    this.#push(RELAYED);
+  /** A request was passed on; `settle` hears its reply. */
+  relayed(settle?: (reply: Buffer) => void): void {
+    this.#push(settle === undefined ? RELAYED : { origin: 'relayed', give: undefined, settle });
   }
 
   /** A request of ours was sent. */
@@ -158,12 +172,13 @@ export class ReplyQueue {
   /** A request was not passed on: `give` answers it as soon as all requests before it have been answered. */
   answered(give: () => void): void {
     if (this.length === 0) give();
-    else this.#push({ origin: 'answer', give });
+    else this.#push({ origin: 'answer', give, settle: undefined });
   }
 
   /** A reply has come; whose it is, or undefined when nobody asked. Afterwards `release` must be called. */
-  next(): 'relayed' | 'own' | undefined {
+  next(reply: Buffer): 'relayed' | 'own' | undefined {
     const entry = this.#queue?.shift();
+    entry?.settle?.(reply);
     return entry === undefined || entry.origin === 'answer' ? undefined : entry.origin;
   }
 

@@ -4,7 +4,7 @@
  * its messages waits for the other one, and nothing is held beyond a little before upstream is there.
  */
 import { AppError, ProtocolError, reasonOf } from '../base/errors.ts';
-import { CODES, DIRECTION, FATE } from '../recording/container.ts';
+import { CODES, DIRECTION, FATE, KINDS } from '../recording/container.ts';
 import { LegQueue } from '../recording/recorder.ts';
 import type { ContainerWriter } from '../recording/writer.ts';
 import { DOWN, UP, other } from './mux.ts';
@@ -28,6 +28,14 @@ export interface PassageLimits {
   readonly held_bytes: number;
   /** Not more than this waits for one leg before the other one is no longer read. */
   readonly unsent_bytes: number;
+}
+
+/** A message that is recorded and waits for a word. */
+export interface HeldMessage {
+  readonly writer: ContainerWriter;
+  readonly ordinal: number;
+  readonly message: Outgoing;
+  readonly size: number;
 }
 
 export class Passage {
@@ -160,6 +168,32 @@ export class Passage {
     const copy = Buffer.from(recorded);
     const ordinal = writer.put(kind, DIRECTION_FROM[side], fate, code, copy);
     this.#queues[to].push(writer, ordinal, message, payload.length + MESSAGE_COST);
+  }
+
+  /** Records data from `side` as `passData` does, and keeps the message back until `release`. */
+  hold(
+    side: Side,
+    writer: ContainerWriter,
+    kind: number,
+    recipient: number,
+    payload: Buffer,
+    at: number,
+  ): HeldMessage {
+    const message = copyOf(payload, recipient);
+    const data = message.payload.subarray(at);
+    const ordinal = writer.put(kind, DIRECTION_FROM[side], FATE.held, CODES.none, data);
+    return { writer, ordinal, message, size: payload.length + MESSAGE_COST };
+  }
+
+  /** Passes on what was held back from `side`. */
+  release(side: Side, { writer, ordinal, message, size }: HeldMessage): void {
+    this.#queues[other(side)].push(writer, ordinal, message, size);
+  }
+
+  /** Records what the gate makes of a channel: JSON of a few fields. */
+  note(writer: ContainerWriter, detail: Readonly<Record<string, unknown>>): void {
+    const payload = Buffer.from(JSON.stringify(detail));
+    writer.put(KINDS.policy, DIRECTION.none, FATE.made, CODES.none, payload);
   }
 
   /** Records a message from `side` that does not pass. */

@@ -1,16 +1,22 @@
 /** What the relay of one connection is made from, and what it tells its owner. */
 import type { Destination } from '../access/policy.ts';
 import type { ContainerWriter } from '../recording/writer.ts';
+import type { Protocol } from './first-bytes.ts';
+import type { Forwarding } from './forwards.ts';
 import type { Channel, ChannelLimits, Side } from './mux.ts';
 import type { Passage } from './passage.ts';
 
 /** What the relay tells about the connection; the owner makes rows and trails of it. */
 export interface RelayEvents {
-  /** A container for a channel that is about to be opened. */
-  openChannelTrail(ordinal: number, type: string, openedBy: Side, open: Buffer): ContainerWriter;
+  /** A container for a channel that is about to be opened, by a side or by the gate itself. */
+  openChannelTrail(ordinal: number, type: string, openedBy: Side | 'gate'): ContainerWriter;
   onChannelOpened(channel: Channel): void;
   /** A request has said what the channel is. */
   onChannelKind(channel: Channel, command: string): void;
+  /** The channel leads elsewhere. */
+  onChannelForwards(channel: Channel, forwarding: Forwarding): void;
+  /** What it carries, by its first bytes. */
+  onChannelCarries(channel: Channel, protocol: Protocol): void;
   onChannelEnded(channel: Channel): void;
 }
 

@@ -9,7 +9,9 @@ import type { AppError } from '../base/errors.ts';
 import { CODES, KINDS } from '../recording/container.ts';
 import { decodeChannelRequest, encodeChannelMessage, MSG } from '../wire/messages.ts';
 import { ChannelOpens } from './channel-opens.ts';
+import { Forwards } from './forwards.ts';
 import { judgeRequest } from './gatekeeper.ts';
+import type { Passed } from './gatekeeper.ts';
 import { GlobalRequests } from './global-requests.ts';
 import { ChannelTable, DOWN, UP, other } from './mux.ts';
 import type { Channel, Side } from './mux.ts';
@@ -23,14 +25,23 @@ export class Relay {
   readonly #channels: ChannelTable;
   readonly #opens: ChannelOpens;
   readonly #globals: GlobalRequests;
+  readonly #forwards: Forwards;
 
   constructor(options: RelayOptions) {
     const { events, limits, passage } = options;
     this.#options = options;
     this.passage = passage;
-    this.#channels = new ChannelTable(limits, (channel) => events.onChannelEnded(channel));
-    this.#opens = new ChannelOpens(options, this.#channels);
-    this.#globals = new GlobalRequests(options);
+    this.#forwards = new Forwards(options.destination, limits.forwards);
+    this.#channels = new ChannelTable(limits, (channel) => {
+      channel.watch?.end();
+      this.#forwards.ended(channel);
+      events.onChannelEnded(channel);
+    });
+    this.#opens = new ChannelOpens(options, this.#channels, this.#forwards, {
+      onCarries: (channel, protocol) => events.onChannelCarries(channel, protocol),
+      onRefused: (channel, why) => this.#refuse(channel, why),
+    });
+    this.#globals = new GlobalRequests(options, this.#forwards);
   }
 
   get channels(): readonly Channel[] {
@@ -135,6 +146,7 @@ export class Relay {
     channel.spend(side, payload.length - at);
     const recipient = channel.peer[other(side)];
     if (plain) {
+      if (channel.watch !== undefined && !channel.watch.onData(side, payload)) return;
       this.passage.passData(side, channel.writer, kinds.data(side), recipient, payload, at);
     } else if (side === UP && payload.readUInt32BE(5) === 1) {
       this.passage.passData(side, channel.writer, KINDS.stderr, recipient, payload, at);
@@ -173,15 +185,32 @@ export class Relay {
   #onEof(side: Side, payload: Buffer): void {
     const channel = this.#channelOf(payload);
     const to = other(side);
-    if (channel) this.passage.pass(side, channel.writer, KINDS.eof, channel.peer[to], payload);
+    if (!channel) return;
+    channel.watch?.release(side);
+    this.passage.pass(side, channel.writer, KINDS.eof, channel.peer[to], payload);
   }
 
   #onClose(side: Side, payload: Buffer): void {
-    const channel = this.#channelOf(payload);
+    const channel = this.#channelOf(payload) ?? this.#channels.get(payload.readUInt32BE(1));
     if (!channel || channel.closed[side]) return;
-    this.passage.pass(side, channel.writer, KINDS.close, channel.peer[other(side)], payload);
+    if (channel.state === 'open') {
+      channel.watch?.release(side);
+      this.passage.pass(side, channel.writer, KINDS.close, channel.peer[other(side)], payload);
+    } else if (channel.state !== 'closing') return;
     channel.closed[side] = true;
     if (channel.closed[other(side)]) this.#channels.end(channel);
+  }
+
+  /** The gate closes a channel on both sides; what still comes in it is ignored, and it is over with their CLOSE. */
+  #refuse(channel: Channel, why: string): void {
+    channel.end = `refused: ${why}`;
+    channel.watch = undefined;
+    channel.state = 'closing';
+    for (const side of [DOWN, UP] as const) {
+      if (channel.closed[other(side)]) continue;
+      const close = encodeChannelMessage(MSG.channelClose, channel.peer[side]);
+      this.passage.make(side, channel.writer, KINDS.close, close, CODES.policy);
+    }
   }
 
   #onRequest(side: Side, payload: Buffer): void {
@@ -190,16 +219,12 @@ export class Relay {
     if (!channel) return;
     const to = other(side);
     const kind = kinds.request(side);
-    const { destination, events } = this.#options;
-    const judgement = judgeRequest(side, request.type, request.data, destination);
+    const { destination } = this.#options;
+    const judgement = judgeRequest(side, request, destination, this.#forwards);
     switch (judgement.verdict) {
       case 'pass':
         this.passage.pass(side, channel.writer, kind, channel.peer[to], payload);
-        if (request.wantReply) channel.unanswered[to].relayed();
-        if (judgement.kind !== undefined) {
-          channel.kind = judgement.kind;
-          events.onChannelKind(channel, judgement.command ?? '');
-        }
+        this.#requestPassed(channel, to, judgement, request.wantReply);
         if (side === UP) channel.noteExit(request.type, request.data);
         return;
       case 'refuse':
@@ -216,9 +241,19 @@ export class Relay {
     });
   }
 
+  #requestPassed(channel: Channel, to: Side, passed: Passed, wantReply: boolean): void {
+    const { kind, command, wish } = passed;
+    const settle = wish && this.#forwards.offered(channel, wish, wantReply);
+    if (wantReply) channel.unanswered[to].relayed(settle);
+    if (kind === undefined) return;
+    channel.kind = kind;
+    channel.end = '';
+    this.#options.events.onChannelKind(channel, command ?? '');
+  }
+
   #onChannelReply(side: Side, payload: Buffer): void {
     const channel = this.#channelOf(payload);
-    const origin = channel?.unanswered[side].next();
+    const origin = channel?.unanswered[side].next(payload);
     // A reply that nobody asked for has no place in the order of replies.
     if (!channel || origin === undefined) return;
     if (origin === 'relayed') {

@@ -7,6 +7,8 @@ import { reasonOf } from '../base/errors.ts';
 import type { FactSink, FactValue } from '../ops/facts.ts';
 import { ConnectionRecorder } from '../recording/connection-recorder.ts';
 import type { RecorderEvents, RecordingServices } from '../recording/connection-recorder.ts';
+import type { Protocol } from './first-bytes.ts';
+import type { Forwarding } from './forwards.ts';
 import { DOWN } from './mux.ts';
 import type { Channel } from './mux.ts';
 import type { RelayEvents } from './relay-options.ts';
@@ -62,7 +64,7 @@ export class SessionRecord implements RelayEvents {
   }
 
   openChannelTrail(...[ordinal, type, openedBy]: Parameters<RelayEvents['openChannelTrail']>) {
-    const opener = openedBy === DOWN ? 'user' : 'target';
+    const opener = openedBy === 'gate' ? 'gate' : openedBy === DOWN ? 'user' : 'target';
     return this.recorder.openChannel(ordinal, { type, openedBy: opener });
   }
 
@@ -73,6 +75,15 @@ export class SessionRecord implements RelayEvents {
 
   onChannelKind(channel: Channel, command: string): void {
     this.tell({ kind: 'channel-changed', channel: channel.ordinal, type: channel.kind, command });
+  }
+
+  onChannelForwards(channel: Channel, { kind, destination, originator }: Forwarding): void {
+    const { ordinal } = channel;
+    this.tell({ kind: 'channel-forwards', channel: ordinal, type: kind, destination, originator });
+  }
+
+  onChannelCarries(channel: Channel, protocol: Protocol): void {
+    this.tell({ kind: 'channel-carries', channel: channel.ordinal, protocol });
   }
 
   onChannelEnded(channel: Channel): void {

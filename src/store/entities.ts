@@ -161,6 +161,8 @@ export interface RuleRecord {
   targets: string;
   accounts: string;
   channels: string;
+  /** JSON array of destinations; null: any. */
+  forwardTo: string | null;
 }
 
 export const RuleEntity = entity<RuleRecord>({
@@ -174,6 +176,7 @@ export const RuleEntity = entity<RuleRecord>({
     targets: text,
     accounts: text,
     channels: text,
+    forwardTo: { ...text, ...nullable },
   },
   indices: [{ name: 'rules_name', columns: ['name'], unique: true }],
 });

@@ -59,6 +59,9 @@ function channelOf(state: ConnectionState, ordinal: number): ChannelRecord {
     ordinal,
     kind: '',
     command: '',
+    destination: '',
+    originator: '',
+    protocol: '',
     openedAt: state.row.startedAt,
     endedAt: null,
     bytesIn: 0,
@@ -114,6 +117,16 @@ export function applyFact(state: ConnectionState, fact: Fact): boolean {
       channel.command = storable(value.command);
       break;
     }
+    case 'channel-forwards': {
+      const channel = channelOf(state, value.channel);
+      channel.kind = storable(value.type);
+      channel.destination = storable(value.destination);
+      channel.originator = storable(value.originator);
+      break;
+    }
+    case 'channel-carries':
+      channelOf(state, value.channel).protocol = storable(value.protocol);
+      break;
     case 'channel-ended': {
       const channel = channelOf(state, value.channel);
       channel.endedAt = value.endedAt;

@@ -62,8 +62,8 @@ function itemsOf(inventory: InventoryContent): Item[] {
       items.push({ kind: 'account', id: account.id, name: full, view: accountView });
     }
   }
-  for (const { id, name, groups, targets, accounts, channels } of inventory.rules) {
-    const view = { name, groups, targets, accounts, channels };
+  for (const { id, name, groups, targets, accounts, channels, forwardTo } of inventory.rules) {
+    const view = { name, groups, targets, accounts, channels, forward_to: forwardTo };
     items.push({ kind: 'rule', id, name, view });
   }
   for (const { id, group, objects, permission } of inventory.acls) {

@@ -18,6 +18,7 @@ export function exportInventory(inventory: Inventory): string {
       `  targets: ${list(rule.targets)}`,
       `  accounts: ${list(rule.accounts)}`,
       `  channels: ${list(rule.channels)}`,
+      ...(rule.forwardTo === null ? [] : [`  forward_to: ${list(rule.forwardTo)}`]),
     ]),
     ...section(
       'acls',

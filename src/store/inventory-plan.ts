@@ -78,6 +78,7 @@ class Plan {
       targets: entry.targets.map(byName),
       accounts: entry.accounts.map(byName),
       channels: entry.channels,
+      forwardTo: entry.forwardTo === undefined ? (was?.forwardTo ?? null) : entry.forwardTo,
     }));
     const acls = this.#merge(
       current.acls,

@@ -83,6 +83,8 @@ export async function loadInventory(manager: EntityManager): Promise<Inventory> 
       targets: JSON.parse(rule.targets) as string[],
       accounts: JSON.parse(rule.accounts) as string[],
       channels: JSON.parse(rule.channels) as RuleRow['channels'],
+      forwardTo:
+        rule.forwardTo === null ? null : (JSON.parse(rule.forwardTo) as RuleRow['forwardTo']),
     })),
     acls: acls.map(({ id, uuid, groupName, objects, permission }) => ({
       id,
@@ -252,6 +254,7 @@ async function writeRows(
       targets: JSON.stringify(rule.targets),
       accounts: JSON.stringify(rule.accounts),
       channels: JSON.stringify(rule.channels),
+      forwardTo: rule.forwardTo === null ? null : JSON.stringify(rule.forwardTo),
     }));
     await manager.upsert(RuleEntity, records, ['id']);
   }

@@ -75,6 +75,8 @@ export interface RuleRow {
   readonly targets: readonly string[];
   readonly accounts: readonly string[];
   readonly channels: readonly ChannelKind[];
+  /** Where forwards may lead (`config/forward-to.ts`); null: wherever the user likes. */
+  readonly forwardTo: readonly string[] | null;
 }
 
 export interface AclRow {

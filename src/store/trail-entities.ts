@@ -83,6 +83,11 @@ export interface ChannelRecord {
   ordinal: number;
   kind: string;
   command: string;
+  /** Of a forward: where it leads and where it comes from; empty for other channels. */
+  destination: string;
+  originator: string;
+  /** What its first bytes were: `ssh`, `tls`, `http`, `postgres`, `other`; empty while they are not there. */
+  protocol: string;
   openedAt: number;
   endedAt: number | null;
   bytesIn: number;
@@ -99,6 +104,9 @@ export const ChannelEntity = entity<ChannelRecord>({
     ordinal: { ...whole, ...primary },
     kind: text,
     command: text,
+    destination: { ...text, default: '' },
+    originator: { ...text, default: '' },
+    protocol: { ...text, default: '' },
     openedAt: big,
     endedAt: { ...big, ...nullable },
     bytesIn: big,

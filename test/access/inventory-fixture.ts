@@ -25,7 +25,8 @@ export function target(name: string, accounts: readonly string[]): TargetRow {
 }
 
 export function rule(name: string, more: Partial<RuleRow>): RuleRow {
-  return { ...ids(name), groups: [], targets: [], accounts: [], channels: [], ...more };
+  const none = { groups: [], targets: [], accounts: [], channels: [], forwardTo: null };
+  return { ...ids(name), ...none, ...more };
 }
 
 export function inventory(more: Partial<Inventory>): Inventory {

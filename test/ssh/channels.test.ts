@@ -6,6 +6,8 @@ import { ProtocolError } from '../../src/base/errors.ts';
 import type { ContainerWriter } from '../../src/recording/writer.ts';
 import { Channel, ChannelTable, DOWN, ReplyQueue, UP } from '../../src/ssh/mux.ts';
 
+const REPLY = Buffer.from([99]);
+
 const NO_WRITER = {} as unknown as ContainerWriter;
 
 function channel(): Channel {
@@ -65,13 +67,13 @@ test('replies go to whom they belong, and answers of ours take their place among
         }
         const asked = requests.flatMap((kind, i) => (kind === 'answer' ? [] : [{ kind, i }]));
         for (const { kind, i } of asked) {
-          assert.equal(queue.next(), kind);
+          assert.equal(queue.next(REPLY), kind);
           if (kind === 'relayed') given.push(`relayed ${i}`);
           queue.release();
         }
         assert.deepEqual(given, expected);
         assert.equal(queue.length, 0);
-        assert.equal(queue.next(), undefined);
+        assert.equal(queue.next(REPLY), undefined);
       },
     ),
   );

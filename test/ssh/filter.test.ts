@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { ProtocolError } from '../../src/base/errors.ts';
 import { verdictInKeyExchange, verdictOn } from '../../src/ssh/filter.ts';
 import type { Role, State, Verdict } from '../../src/ssh/filter.ts';
+import { Forwards } from '../../src/ssh/forwards.ts';
 import { judgeGlobal, judgeRequest } from '../../src/ssh/gatekeeper.ts';
 import { IdentReader } from '../../src/ssh/ident.ts';
 import { DOWN } from '../../src/ssh/mux.ts';
@@ -115,17 +116,19 @@ test('too long, empty, old and binary ident lines are refused', () => {
 });
 
 test('a request whose name is not printable ASCII is refused, whatever stands before the NUL', () => {
-  const command = new Writer().string('id').done();
+  const data = new Writer().string('id').done();
+  const of = (type: string) => ({ type, data, wantReply: true });
   const everything = { channels: new Set(['exec', 'shell', 'sftp']) } as unknown as Destination;
+  const forwards = new Forwards(undefined, 0);
   for (const name of ['exec\0', 'shell\0x', 'x11-req\0', 'exec ', 'ex\u00e9c', '\nexec']) {
     assert.equal(
-      judgeRequest(DOWN, name, command, everything).verdict,
+      judgeRequest(DOWN, of(name), everything, forwards).verdict,
       'refuse',
       JSON.stringify(name),
     );
-    assert.equal(judgeGlobal(DOWN, name).verdict, 'refuse', JSON.stringify(name));
+    assert.equal(judgeGlobal(DOWN, of(name), forwards).verdict, 'refuse', JSON.stringify(name));
   }
-  assert.equal(judgeRequest(DOWN, 'exec', command, everything).verdict, 'pass');
-  assert.equal(judgeGlobal(DOWN, 'tcpip-forward\0').verdict, 'refuse');
-  assert.equal(judgeGlobal(DOWN, 'unheard-of@example.com').verdict, 'pass');
+  assert.equal(judgeRequest(DOWN, of('exec'), everything, forwards).verdict, 'pass');
+  assert.equal(judgeGlobal(DOWN, of('tcpip-forward\0'), forwards).verdict, 'refuse');
+  assert.equal(judgeGlobal(DOWN, of('unheard-of@example.com'), forwards).verdict, 'pass');
 });

@@ -156,6 +156,9 @@ test('a connection told in facts is found by both its ids, with its channels', a
         id: 0,
         kind: 'exec',
         command: 'echo \uFFFD \\xff',
+        destination: '',
+        originator: '',
+        protocol: '',
         opened: '2027-01-15T08:00:00.000001Z',
         ended: '2027-01-15T08:00:00.000003Z',
         bytes_in: 1,
@@ -167,6 +170,9 @@ test('a connection told in facts is found by both its ids, with its channels', a
         id: 1,
         kind: 'session',
         command: '',
+        destination: '',
+        originator: '',
+        protocol: '',
         opened: '2027-01-15T08:00:00.000002Z',
         ended: null,
         bytes_in: 0,
@@ -176,6 +182,31 @@ test('a connection told in facts is found by both its ids, with its channels', a
       },
     ],
   });
+});
+
+test('a channel that forwards says where to, from where, and what it carries', async (t) => {
+  const { db } = await testDatabase(t);
+  const sink = writer(db);
+  const facts = story();
+  const id = facts[0]?.connection ?? '';
+  const [destination, originator] = ['db:5432', '127.0.0.1:4711'];
+  const more: FactValue[] = [
+    { kind: 'channel-opened', channel: 2, type: 'direct-tcpip', openedAt: START + 5 },
+    { kind: 'channel-forwards', channel: 2, type: 'local-forward', destination, originator },
+    { kind: 'channel-carries', channel: 2, protocol: 'postgres' },
+  ];
+  for (const fact of facts) sink.emit(fact);
+  more.forEach((value, i) => {
+    sink.emit({ connection: id, sequence: facts.length + i, value });
+  });
+  await sink.flush();
+  const row = await connection(db, id);
+  assert.ok(row);
+  const channel = connectionJson(row).channels[2];
+  assert.equal(channel?.kind, 'local-forward');
+  assert.equal(channel.destination, destination);
+  assert.equal(channel.originator, originator);
+  assert.equal(channel.protocol, 'postgres');
 });
 
 test('facts applied twice, in parts, or again after a crash give the same rows', async (t) => {
