@@ -154,6 +154,7 @@ const upstream = z.strictObject({
   connect_s: seconds(10, 'Time to reach a target.'),
   handshake_s: seconds(20, 'Time for the key exchange with a target.'),
   login_s: seconds(20, 'Time for the login at a target.'),
+  agent_s: seconds(30, "Time for each answer of a user's agent; he may have to touch a key."),
   kex: algorithms('kex', MODERN.kex, 'Key exchange, best first.'),
   cipher: algorithms('cipher', MODERN.cipher, 'Ciphers, best first.'),
   mac: algorithms('mac', MODERN.mac, 'MACs, best first.'),

@@ -159,7 +159,10 @@ export class Connection {
       });
       const upstream = this.#arrival.asked
         ? this.#arrival.asked.take()
-        : await reachTarget(this.#gate, destination, this.#abort.signal);
+        : await reachTarget(this.#gate, destination, this.#abort.signal, {
+            open: (type, events) => this.#relay.openToUser(type, events),
+            note: (detail) => this.#record.recorder.note('login', detail),
+          });
       this.#attach(upstream);
     } catch (error) {
       if (!this.#ending) this.#refuse(error);

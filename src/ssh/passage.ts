@@ -214,6 +214,13 @@ export class Passage {
     this.#queues[side].push(writer, ordinal, copyOf(payload, -1), payload.length + MESSAGE_COST);
   }
 
+  /** Records data of ours to `side`, which begins at `at` of its message, and sends the message behind its record. */
+  makeData(side: Side, writer: ContainerWriter, kind: number, payload: Buffer, at: number): void {
+    const data = payload.subarray(at);
+    const ordinal = writer.put(kind, DIRECTION_FROM[other(side)], FATE.made, CODES.leg, data);
+    this.#queues[side].push(writer, ordinal, copyOf(payload, -1), payload.length + MESSAGE_COST);
+  }
+
   /** Sends what concerns one leg alone and no trail is about, in its order. */
   own(side: Side, payload: Buffer): void {
     this.#answered[side] += payload.length + MESSAGE_COST;

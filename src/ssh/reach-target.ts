@@ -5,8 +5,12 @@ import { openCredential } from '../vault/credentials.ts';
 import { parsePrivateKey } from '../wire/ssh2.ts';
 import { transportLimits } from './gate.ts';
 import type { Gate } from './gate.ts';
+import { loginWithAgent } from './agent-login.ts';
+import type { NoteSignature } from './agent-login.ts';
 import { dial } from './upstream.ts';
 import type { Upstream } from './upstream.ts';
+import { UserAgent } from './user-agent.ts';
+import type { OpenToUser } from './user-agent.ts';
 
 /** Dials a target and checks its host key; the login is the caller's. */
 export function dialTarget(
@@ -39,13 +43,23 @@ export function dialTarget(
   );
 }
 
-/** Dials and logs in with what the account has stored. */
+/** The way to the user's agent, for accounts that are opened with it. */
+export interface AgentAccess {
+  readonly open: OpenToUser;
+  readonly note: NoteSignature;
+}
+
+/** Dials and logs in with what the account has stored, or with the user's own agent. */
 export async function reachTarget(
   gate: Gate,
   destination: Destination,
   signal: AbortSignal,
+  agent?: AgentAccess,
 ): Promise<Upstream> {
   const { account, target } = destination;
+  if (account.credential.kind === 'agent' && agent) {
+    return reachWithAgent(gate, destination, signal, agent);
+  }
   const secret = openCredential(gate.secrets, account);
   if (!secret) {
     throw new AppError(
@@ -67,5 +81,29 @@ export async function reachTarget(
   } catch (error) {
     upstream.transport.close(new AppError('terminated', 'login given up'));
     throw error;
+  }
+}
+
+/** The agent is asked for first: without it there is nothing to dial for, and clients offer it before anything else. */
+async function reachWithAgent(
+  gate: Gate,
+  destination: Destination,
+  signal: AbortSignal,
+  { open, note }: AgentAccess,
+): Promise<Upstream> {
+  const { account, target } = destination;
+  const where = `account ${account.name} of ${target.name}`;
+  const answerMs = gate.config.upstream.agent_s * 1000;
+  const agent = await UserAgent.open({ open, answerMs, signal, where });
+  let upstream: Upstream | undefined;
+  try {
+    upstream = await dialTarget(gate, destination, signal);
+    await loginWithAgent(agent, upstream, account.name, note);
+    return upstream;
+  } catch (error) {
+    upstream?.transport.close(new AppError('terminated', 'login given up'));
+    throw error;
+  } finally {
+    agent.close();
   }
 }

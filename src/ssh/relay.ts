@@ -15,6 +15,8 @@ import type { Passed } from './gatekeeper.ts';
 import { GlobalRequests } from './global-requests.ts';
 import { ChannelTable, DOWN, UP, other } from './mux.ts';
 import type { Channel, Side } from './mux.ts';
+import { OwnChannel } from './own-channel.ts';
+import type { OwnChannelEvents } from './own-channel.ts';
 import type { Passage } from './passage.ts';
 import * as kinds from './record-kinds.ts';
 import type { RelayOptions } from './relay-options.ts';
@@ -26,6 +28,8 @@ export class Relay {
   readonly #opens: ChannelOpens;
   readonly #globals: GlobalRequests;
   readonly #forwards: Forwards;
+  /** A channel between the gate and the user alone. */
+  #own: OwnChannel | undefined;
 
   constructor(options: RelayOptions) {
     const { events, limits, passage } = options;
@@ -74,6 +78,13 @@ export class Relay {
     }
   }
 
+  /** Opens a channel of the gate's own to the user; undefined when there are too many, or one already. */
+  openToUser(type: string, events: OwnChannelEvents): OwnChannel | undefined {
+    if (this.#own !== undefined || this.#channels.isFull(type)) return undefined;
+    this.#own = new OwnChannel(this.#options, this.#channels, type, events);
+    return this.#own;
+  }
+
   /** Asks a leg whether it lives; the answer is swallowed. */
   keepalive(side: Side): void {
     this.#globals.keepalive(side);
@@ -81,6 +92,7 @@ export class Relay {
 
   /** A message from `side`. Throws `ProtocolError` for what that peer may not send. */
   onPayload(side: Side, payload: Buffer): void {
+    if (this.#own !== undefined && side === DOWN && this.#takeOwn(this.#own, payload)) return;
     const type: number = payload[0] ?? 0;
     switch (type) {
       case MSG.channelData:
@@ -119,6 +131,13 @@ export class Relay {
         this.#globals.onReply(side, payload);
     }
     this.passage.limit(side);
+  }
+
+  #takeOwn(own: OwnChannel, payload: Buffer): boolean {
+    const taken = own.take(payload);
+    if (own.over) this.#own = undefined;
+    if (taken) this.passage.limit(DOWN);
+    return taken;
   }
 
   /** The open channel a message is for; undefined: ignored. Behind a CLOSE all passes until both sides have closed. */

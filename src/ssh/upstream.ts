@@ -14,8 +14,11 @@ import {
   encodeInfoResponse,
   encodeKeyboardInteractiveRequest,
   encodePasswordRequest,
+  encodePublickeyQuery,
   encodePublickeyRequest,
   encodeService,
+  publickeyToSign,
+  withSignature,
 } from '../wire/userauth.ts';
 import { Reader } from '../wire/buffer.ts';
 import { LegSocket } from './leg-socket.ts';
@@ -139,9 +142,7 @@ export class Upstream {
 
   /** Logs in with a key; tries the next signature algorithm only where the target's list asks for it. */
   async loginWithKey(key: PrivateKey): Promise<void> {
-    const announced = this.transport.peerSignatureAlgorithms;
-    const candidates = algorithmsOf(key.type);
-    const algorithm = candidates.find((name) => announced?.includes(name)) ?? candidates[0] ?? '';
+    const algorithm = this.signatureAlgorithm(algorithmsOf(key.type));
     const request = encodePublickeyRequest(
       this.#options.account,
       algorithm,
@@ -153,6 +154,33 @@ export class Upstream {
     if (!outcome.ok) {
       throw this.#refused(`refused the key ${fingerprint(key.blob)}`, outcome.methods);
     }
+  }
+
+  /** The first algorithm of these that the target announces, or the first of all. */
+  signatureAlgorithm(candidates: readonly string[]): string {
+    const announced = this.transport.peerSignatureAlgorithms;
+    return candidates.find((name) => announced?.includes(name)) ?? candidates[0] ?? '';
+  }
+
+  /** Whether a key would do, asked without a signature. */
+  async takesKey(blob: Buffer, algorithm: string): Promise<boolean> {
+    const query = encodePublickeyQuery(this.#options.account, algorithm, blob);
+    const answer = await this.#exchange(query);
+    if (answer[0] === MSG.userauthPkOk) return true;
+    // `none` was not asked: a success here would be nobody's login.
+    if (answer[0] !== MSG.userauthFailure) this.#outOfPlace(answer);
+    return false;
+  }
+
+  /** Logs in with a key that signs elsewhere; false where the target does not take the signature. */
+  async loginWithSignature(
+    blob: Buffer,
+    algorithm: string,
+    sign: (data: Buffer) => Promise<Buffer>,
+  ): Promise<boolean> {
+    const { account } = this.#options;
+    const { unsigned, data } = publickeyToSign(account, algorithm, blob, this.transport.sessionId);
+    return (await this.#attempt(withSignature(unsigned, await sign(data)))).ok;
   }
 
   /** Whether the password is right; a target that asks by keyboard-interactive is answered there. */

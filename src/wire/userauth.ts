@@ -173,6 +173,27 @@ export function encodeKeyboardInteractiveRequest(user: string): Buffer {
   return request(user, 'keyboard-interactive').string('').string('').done();
 }
 
+/** Asks whether a key would do, without a signature (RFC 4252 section 7). */
+export function encodePublickeyQuery(user: string, algorithm: string, blob: Buffer): Buffer {
+  return request(user, 'publickey').boolean(false).string(algorithm).string(blob).done();
+}
+
+/** A `publickey` request before its signature, and what RFC 4252 section 7 says is signed. */
+export function publickeyToSign(
+  user: string,
+  algorithm: string,
+  blob: Buffer,
+  sessionId: Buffer,
+): { readonly unsigned: Buffer; readonly data: Buffer } {
+  const unsigned = request(user, 'publickey').boolean(true).string(algorithm).string(blob).done();
+  return { unsigned, data: signedData(sessionId, unsigned, unsigned.length) };
+}
+
+/** The request with the signature that it is to have. */
+export function withSignature(unsigned: Buffer, signature: Buffer): Buffer {
+  return new Writer().bytes(unsigned).string(signature).done();
+}
+
 /** A signed `publickey` request; `sign` gets what RFC 4252 section 7 says is signed. */
 export function encodePublickeyRequest(
   user: string,
@@ -181,9 +202,8 @@ export function encodePublickeyRequest(
   sessionId: Buffer,
   sign: (data: Buffer) => Buffer,
 ): Buffer {
-  const unsigned = request(user, 'publickey').boolean(true).string(algorithm).string(blob).done();
-  const signature = sign(signedData(sessionId, unsigned, unsigned.length));
-  return new Writer().bytes(unsigned).string(signature).done();
+  const { unsigned, data } = publickeyToSign(user, algorithm, blob, sessionId);
+  return withSignature(unsigned, sign(data));
 }
 
 /** RFC 4253 section 10: byte, string service name. */
