@@ -44,8 +44,13 @@ function hostTest(
       return (host) => host.toLowerCase() === entry.name;
     case 'network': {
       const inside = networkTest([entry.network]);
-      // A zone (`fe80::1%eth0`) names an interface of the target: no address that a network could be asked for.
-      return (host) => isIP(host) !== 0 && !host.includes('%') && inside(sourceAddress(host));
+      const family = entry.network.includes(':') ? 6 : 4;
+      return (host) => {
+        // A zone (`fe80::1%eth0`) names an interface of the target: no address that a network could be asked for.
+        if (isIP(host) === 0 || host.includes('%')) return false;
+        const address = sourceAddress(host);
+        return address.family === family && inside(address);
+      };
     }
   }
 }

@@ -1,15 +1,16 @@
 /**
  * What a channel that forwards carries: its first bytes, in each direction, are looked at until they have told. SSH in it
  * would be a session that nobody sees, so unless a rule says `nested-ssh` the channel ends before the ident has reached
- * the other side. What may still become an ident is recorded and held back; a stream that begins with an S and waits for
- * an answer gets it after a moment, and is looked at all the same. Once both directions have told, nothing is left of this.
+ * the other side. What may still become an ident, three bytes at most, is held back and recorded when it passes or is
+ * refused; a stream that begins with an S and waits for an answer passes after a moment, and is looked at all the same.
+ * Once both directions have told, nothing is left of this.
  */
 import { CODES } from '../recording/container.ts';
 import { classify, FIRST_BYTES, mayBecomeSsh } from './first-bytes.ts';
 import type { Protocol } from './first-bytes.ts';
 import { DOWN, UP, other } from './mux.ts';
 import type { Channel, ChannelWatch, Side } from './mux.ts';
-import type { HeldMessage, Passage } from './passage.ts';
+import type { Passage } from './passage.ts';
 import * as kinds from './record-kinds.ts';
 
 /** How long a beginning that may become an ident is held back for its next byte. */
@@ -30,7 +31,8 @@ class Stream {
   known: Protocol | undefined;
   /** Whether a beginning of an ident is held back. */
   holds = true;
-  readonly held: HeldMessage[] = [];
+  /** Whole messages, copied. */
+  readonly held: Buffer[] = [];
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -49,7 +51,7 @@ export class ForwardWatch implements ChannelWatch {
     this.#events = events;
   }
 
-  /** SSH_MSG_CHANNEL_DATA from `side`; false when it was recorded here and does not pass now. */
+  /** SSH_MSG_CHANNEL_DATA from `side`; false when it does not pass now. */
   onData(side: Side, payload: Buffer): boolean {
     const stream = this.#streams[side];
     if (stream.known !== undefined || payload.length === DATA_AT) return true;
@@ -61,7 +63,11 @@ export class ForwardWatch implements ChannelWatch {
       return false;
     }
     if (protocol === undefined && this.#mustHold(stream)) {
-      this.#hold(side, stream, payload);
+      stream.held.push(Buffer.from(payload));
+      stream.timer ??= setTimeout(() => {
+        stream.holds = false;
+        this.release(side);
+      }, HOLD_MS);
       return false;
     }
     this.release(side);
@@ -73,32 +79,21 @@ export class ForwardWatch implements ChannelWatch {
     return !this.#nested && stream.holds && mayBecomeSsh(stream.first);
   }
 
-  #hold(side: Side, stream: Stream, payload: Buffer): void {
-    const { writer, peer } = this.#channel;
-    const kind = kinds.data(side);
-    stream.held.push(this.#passage.hold(side, writer, kind, peer[other(side)], payload, DATA_AT));
-    stream.timer ??= setTimeout(() => {
-      stream.holds = false;
-      this.release(side);
-    }, HOLD_MS);
-  }
-
   /** What was held back leaves: it is no ident, or something comes that may not overtake it. */
   release(side: Side): void {
     const stream = this.#streams[side];
     clearTimeout(stream.timer);
     stream.timer = undefined;
-    if (stream.held.length === 0) return;
-    const from = side === DOWN ? 'user' : 'target';
-    this.#passage.note(this.#channel.writer, { from, released: 'what was held' });
-    for (const message of stream.held.splice(0)) this.#passage.release(side, message);
+    const { writer, peer } = this.#channel;
+    for (const payload of stream.held.splice(0)) {
+      this.#passage.passData(side, writer, kinds.data(side), peer[other(side)], payload, DATA_AT);
+    }
   }
 
   #refuse(side: Side, payload: Buffer): void {
+    this.#streams[side].held.push(payload);
+    this.#withholdRest();
     const { writer } = this.#channel;
-    const data = payload.subarray(DATA_AT);
-    this.#passage.withhold(side, writer, kinds.data(side), data, CODES.policy);
-    this.#stopTimers();
     const why = 'SSH inside a forward; no rule allows nested-ssh';
     const from = side === DOWN ? 'user' : 'target';
     this.#passage.note(writer, { from, carries: 'ssh', refused: why });
@@ -132,12 +127,21 @@ export class ForwardWatch implements ChannelWatch {
 
   /** The channel is over: what never told was something else. */
   end(): void {
-    this.#stopTimers();
+    this.#withholdRest();
     if (this.#told !== undefined) return;
     if (this.#streams.some(({ first }) => first.length > 0)) this.#tell('other');
   }
 
-  #stopTimers(): void {
-    for (const stream of this.#streams) clearTimeout(stream.timer);
+  /** What is held back passes no more: it is recorded as what came. */
+  #withholdRest(): void {
+    for (const side of [DOWN, UP] as const) {
+      const stream = this.#streams[side];
+      clearTimeout(stream.timer);
+      for (const payload of stream.held.splice(0)) {
+        const { writer } = this.#channel;
+        const data = payload.subarray(DATA_AT);
+        this.#passage.withhold(side, writer, kinds.data(side), data, CODES.policy);
+      }
+    }
   }
 }

@@ -30,14 +30,6 @@ export interface PassageLimits {
   readonly unsent_bytes: number;
 }
 
-/** A message that is recorded and waits for a word. */
-export interface HeldMessage {
-  readonly writer: ContainerWriter;
-  readonly ordinal: number;
-  readonly message: Outgoing;
-  readonly size: number;
-}
-
 export class Passage {
   readonly #legs: [Transport, Transport | undefined];
   readonly #queues: readonly [LegQueue<Outgoing>, LegQueue<Outgoing>] = [
@@ -168,26 +160,6 @@ export class Passage {
     const copy = Buffer.from(recorded);
     const ordinal = writer.put(kind, DIRECTION_FROM[side], fate, code, copy);
     this.#queues[to].push(writer, ordinal, message, payload.length + MESSAGE_COST);
-  }
-
-  /** Records data from `side` as `passData` does, and keeps the message back until `release`. */
-  hold(
-    side: Side,
-    writer: ContainerWriter,
-    kind: number,
-    recipient: number,
-    payload: Buffer,
-    at: number,
-  ): HeldMessage {
-    const message = copyOf(payload, recipient);
-    const data = message.payload.subarray(at);
-    const ordinal = writer.put(kind, DIRECTION_FROM[side], FATE.held, CODES.none, data);
-    return { writer, ordinal, message, size: payload.length + MESSAGE_COST };
-  }
-
-  /** Passes on what was held back from `side`. */
-  release(side: Side, { writer, ordinal, message, size }: HeldMessage): void {
-    this.#queues[other(side)].push(writer, ordinal, message, size);
   }
 
   /** Records what the gate makes of a channel: JSON of a few fields. */

@@ -4,7 +4,14 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ProtocolError } from '../../src/base/errors.ts';
 import { Reader, Writer } from '../../src/wire/buffer.ts';
+import { decodeKeys, decodeSignature } from '../../src/wire/agent-client.ts';
 import { decodeRequestFields, printable } from '../../src/wire/channel-request.ts';
+import {
+  decodeChosenPort,
+  decodeForwardOpen,
+  decodeListenRequest,
+  decodeX11Request,
+} from '../../src/wire/forwarding.ts';
 import {
   decodeChannelRequest,
   decodeDisconnect,
@@ -38,6 +45,21 @@ const DECODERS: Record<string, (payload: Buffer) => unknown> = {
   decodeInfoResponse,
   decodeInfoRequest,
   decodeFailure,
+  decodeListenRequest: (payload) =>
+    ['tcpip-forward', 'streamlocal-forward@openssh.com'].map((type) =>
+      decodeListenRequest(type, payload.subarray(1)),
+    ),
+  decodeForwardOpen: (payload) => decodeForwardOpen('direct-tcpip', payload.subarray(1)),
+  decodeSocketOpen: (payload) => {
+    return decodeForwardOpen('direct-streamlocal@openssh.com', payload.subarray(1));
+  },
+  decodeX11Open: (payload) => decodeForwardOpen('x11', payload.subarray(1)),
+  decodeX11Request: (payload) => decodeX11Request(payload.subarray(1)),
+  decodeChosenPort,
+  decodeKeys: (payload) => decodeKeys(Buffer.concat([Buffer.from([12]), payload.subarray(1)])),
+  decodeSignature: (payload) => {
+    return decodeSignature(Buffer.concat([Buffer.from([14]), payload.subarray(1)]), 'ssh-ed25519');
+  },
   decodePublickey: (payload) => decodePublickey(new Reader(payload)),
   decodePassword: (payload) => decodePassword(new Reader(payload)),
 };
