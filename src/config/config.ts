@@ -113,7 +113,12 @@ const penalties = z
 
 const limits = z.strictObject({
   sessions_per_connection: whole(1, 10_000, 10, 'Open session channels of one connection.'),
-  forwards: whole(0, 10_000, 64, 'Open forwarded channels of one connection.'),
+  forwards: whole(
+    0,
+    10_000,
+    64,
+    'Forwarded channels of one connection; and places where its target listens.',
+  ),
   channels: whole(1, 20_000, 96, 'Open channels of one connection, of any kind.'),
   refused_opens: whole(1, 1_000_000, 1000, 'Refused opens before the connection is closed.'),
   requests: whole(1, 100_000, 256, 'Requests of one channel that wait for their reply.'),

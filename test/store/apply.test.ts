@@ -180,3 +180,25 @@ test('an exported inventory applied again changes nothing', async (t) => {
   assert.match(text, /# password: left out/);
   assert.match(text, /# private_key: left out/);
 });
+
+test('destinations of forwards are kept, exported, changed and taken away', async (t) => {
+  const gate = await testGate(t);
+  await gate.apply(sampleInventory(gate.key));
+  const [sample] = (await readInventory(gate.db)).rules;
+  assert.ok(sample);
+  assert.equal(sample.forwardTo, null);
+  const { name, groups, targets, accounts } = sample;
+  const rule = { name, groups, targets, accounts, channels: ['local-forward'] };
+  const apply = async (forwardTo: unknown): Promise<readonly string[] | null | undefined> => {
+    await gate.apply(JSON.stringify({ rules: [{ ...rule, forward_to: forwardTo }] }));
+    return (await readInventory(gate.db)).rules[0]?.forwardTo;
+  };
+  const places = ['10.0.0.0/8:5432', '[::1]:*', 'unix:/run/x.sock'];
+  assert.deepEqual(await apply(places), places);
+  assert.deepEqual(await apply(undefined), places, 'left out: stays');
+  const text = exportInventory(await readInventory(gate.db));
+  assert.deepEqual(await gate.apply(text), { commit: null });
+  assert.deepEqual(await apply([]), []);
+  assert.equal(await apply(null), null);
+  await assert.rejects(apply(['10.0.0.0/8']), { code: 'inventory-invalid', message: /HOST:PORT/ });
+});
