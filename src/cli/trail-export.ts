@@ -24,10 +24,6 @@ export async function exportTrail(
   { dir, format }: ExportOptions,
   output: Output,
 ): Promise<void> {
-  if (format === 'text') {
-    const instead = 'use cast, raw-stdout or jsonl until then';
-    throw new AppError('not-found', `--format text comes with a later version: ${instead}`);
-  }
   if (channel === WHOLE && format !== 'jsonl' && format !== 'hex') {
     const text = `--format ${format} is of channels; for the connection use jsonl or hex`;
     throw new AppError('usage', text);

@@ -5,17 +5,15 @@
  * Times count from the opening of the channel.
  */
 import { StringDecoder } from 'node:string_decoder';
-import type { RequestFields } from '../wire/channel-request.ts';
 import { printable } from '../wire/channel-request.ts';
 import type { TrailRecord } from './block-decoder.ts';
 import { FATE, KINDS } from './container.ts';
 import { requestIn } from './describe-record.ts';
+import { findPty, sizeOf } from './pty.ts';
 import type { TrailFile } from './reader.ts';
 
-const DEFAULT_COLUMNS = 80;
-const DEFAULT_ROWS = 24;
 /** A terminal larger than this is a peer's joke, and a player's undoing. */
-const MAX_SIDE = 10_000;
+const MAX_SIZE = { columns: 10_000, rows: 10_000 };
 
 export interface CastOptions {
   /** Also what was typed, as `i` events; that may hold passwords. */
@@ -28,10 +26,11 @@ export async function* exportCast(
 ): AsyncGenerator<Buffer> {
   const header = await file.header();
   const pty = await findPty(file);
+  const { columns, rows } = sizeOf(pty, MAX_SIZE);
   yield line({
     version: 2,
-    width: side(pty?.columns, DEFAULT_COLUMNS),
-    height: side(pty?.rows, DEFAULT_ROWS),
+    width: columns,
+    height: rows,
     timestamp: Math.floor(header.wallUs / 1_000_000),
     env: { TERM: pty ? printable(pty.term) : 'dumb' },
   });
@@ -72,28 +71,12 @@ interface Stream {
 function requestEvent(record: TrailRecord): readonly ['r' | 'm', string] | undefined {
   const request = requestIn(record);
   if (request?.type === 'window-change') {
-    const columns = side(request.columns, DEFAULT_COLUMNS);
-    return ['r', `${columns}x${side(request.rows, DEFAULT_ROWS)}`];
+    const { columns, rows } = sizeOf(request, MAX_SIZE);
+    return ['r', `${columns}x${rows}`];
   }
   if (request?.type === 'exit-status') return ['m', `exit ${request.status}`];
   if (request?.type === 'exit-signal') return ['m', `signal ${printable(request.name)}`];
   return undefined;
-}
-
-/** The terminal that was asked for before the first output; a trail without one has no terminal. */
-async function findPty(
-  file: TrailFile,
-): Promise<Extract<RequestFields, { type: 'pty-req' }> | undefined> {
-  for await (const record of file.records()) {
-    if (record.kind === KINDS.stdout) break;
-    const request = record.fate === FATE.withheld ? undefined : requestIn(record);
-    if (request?.type === 'pty-req') return request;
-  }
-  return undefined;
-}
-
-function side(value: number | undefined, otherwise: number): number {
-  return value === undefined || value === 0 ? otherwise : Math.min(value, MAX_SIDE);
 }
 
 function line(value: unknown): Buffer {

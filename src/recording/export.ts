@@ -8,6 +8,7 @@
  *   hex          for people: a line per record, its fields, and a dump with offsets; streams count through
  *   raw-*        the bytes of one stream as they were delivered: all but what was withheld
  *   cast         asciicast v2, see `export-cast.ts`
+ *   text         what the terminal showed, see `export-text.ts`
  */
 import { AppError } from '../base/errors.ts';
 import { rfc3339 } from '../base/time.ts';
@@ -16,6 +17,7 @@ import type { TrailRecord } from './block-decoder.ts';
 import { FATE, KINDS, fateName, kindName } from './container.ts';
 import { describeRecord } from './describe-record.ts';
 import { exportCast } from './export-cast.ts';
+import { exportText } from './export-text.ts';
 import type { TrailFile } from './reader.ts';
 
 export const EXPORT_FORMATS = [
@@ -25,6 +27,7 @@ export const EXPORT_FORMATS = [
   'raw-stdout',
   'raw-stderr',
   'cast',
+  'text',
 ] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
@@ -43,6 +46,8 @@ export function exportTrail(file: TrailFile, format: string): AsyncGenerator<Buf
       return exportRaw(file, KINDS.stderr);
     case 'cast':
       return exportCast(file);
+    case 'text':
+      return exportText(file);
     default:
       throw new AppError('usage', `unknown format, use one of ${EXPORT_FORMATS.join(', ')}`);
   }
