@@ -127,6 +127,18 @@ class Tree {
       .action(async (options: { dir: string }) =>
         (await import('./connections.ts')).listConnections(options, output),
       );
+    this.#add(
+      this.program,
+      'export',
+      'write the evidence of a connection, readable without Sallyport',
+    )
+      .requiredOption(...DIR)
+      .argument('<connection>', 'id, short id, beginning of the id, or "newest"')
+      .argument('<outdir>', 'a folder that is not there, or empty')
+      .action(async (connection: string, outDir: string, options: { dir: string }) => {
+        const { exportConnection } = await import('./export.ts');
+        if (!(await exportConnection(connection, outDir, options, output))) this.code = 1;
+      });
     this.#add(this.program, 'terminate', 'end a connection that is open')
       .requiredOption(...DIR)
       .option('--reason <text>', 'told to the user and recorded', 'ended by an administrator')

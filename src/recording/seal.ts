@@ -143,19 +143,31 @@ export async function loadSigningKey(keys: string): Promise<SigningKey> {
   }
 }
 
+/** A public key with its id, hexadecimal. */
+export interface PublicKeyFile {
+  readonly id: string;
+  readonly pem: Buffer;
+}
+
 /** Reads the present public key and all retired ones; without any, nothing verifies. */
 export async function loadPublicKeys(keys: string): Promise<PublicKeys> {
-  const pems: Buffer[] = [];
+  return new PublicKeys((await readPublicKeys(keys)).map(({ pem }) => pem));
+}
+
+/** The same as files, the present one first. */
+export async function readPublicKeys(keys: string): Promise<PublicKeyFile[]> {
+  const files: PublicKeyFile[] = [];
   const retired = join(keys, RETIRED_FOLDER);
   const names = await readdir(retired).catch(() => []);
   const paths = names.filter((name) => name.endsWith('.pub')).map((name) => join(retired, name));
   for (const path of [join(keys, PUBLIC_FILE), ...paths]) {
     try {
-      pems.push(await readFile(path));
+      const pem = await readFile(path);
+      files.push({ id: keyIdOf(createPublicKey(pem)), pem });
     } catch (error) {
       const text = `cannot read the public key ${path}: ${reasonOf(error)}`;
       throw new AppError('not-found', text, { cause: error });
     }
   }
-  return new PublicKeys(pems);
+  return files;
 }

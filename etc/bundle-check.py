@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Holds the trails of an evidence bundle against each other: every channel that a connection names must be there as it
+was when it ended, and a ledger must know the connection as it is. It reads what trail-reader.py prints, which has
+checked each file by itself:
+
+    python3 trail-reader.py --key KEY... trails/*.trail ledgers/*.trail | python3 bundle-check.py
+
+Prints a line per file, notes, what is wrong, and last `together: good` or `together: NOT GOOD`; exit 0 only for good.
+A ledger that is cut is good as far as it is signed: it was copied while its gate was running."""
+import hashlib, json, re, sys
+
+VERDICT = re.compile(r"^(.*): (complete|recovered|cut|bad.*), (\d+) records, digest ([0-9a-f]{64})(.*)$")
+TELLING = ("channel-digest", "ledger-start", "ledger-end", "ledger-recovered")
+
+
+class Trail:
+    def __init__(self):
+        self.header, self.header_digest, self.says, self.signed = None, "", [], 0
+
+
+def read(lines):
+    """Each file with what it says of others."""
+    trail = Trail()
+    for line in lines:
+        words = line.split(" ", 6)
+        if len(words) == 7 and words[0].isdigit() and words[2] in ("header", "checkpoint", *TELLING):
+            payload = bytes.fromhex(words[6].strip("-\n"))
+            if words[2] == "header":
+                trail.header, trail.header_digest = json.loads(payload), hashlib.sha256(payload).hexdigest()
+            elif words[2] == "checkpoint":
+                trail.signed = int(words[0])
+            else:
+                trail.says.append((int(words[0]), words[2], json.loads(payload)))
+        elif found := VERDICT.match(line.rstrip("\n")):
+            trail.path, trail.verdict, _, trail.digest, trail.unchecked = found.groups()
+            print(line, end="")
+            yield trail
+            trail = Trail()
+
+
+def about(connection, channels, ledgers):
+    """What does not fit, and what is to be known, of one connection."""
+    wrong, known, entries = [], [], 0
+    digests = {said["channel"]: said["digest"] for _, kind, said in connection.says if kind == "channel-digest"}
+    for ledger in ledgers:
+        for ordinal, kind, said in ledger.says:
+            if said.get("connection") != connection.header["connection"]:
+                continue
+            entries += 1
+            if ordinal >= ledger.signed:
+                known.append(f"record {ordinal} of the ledger was not signed yet")
+            if kind == "ledger-start" and said["header"] != connection.header_digest:
+                wrong.append("the ledger knows another recording by this id")
+            if kind != "ledger-start" and said["digest"] not in ("", connection.digest):
+                wrong.append("not as it ended, says the ledger")
+            for channel in said.get("channels", []):
+                digests[channel["channel"]] = channel["digest"] or digests.get(channel["channel"], "")
+    if not entries:
+        wrong.append("no ledger knows it")
+    for channel, digest in digests.items():
+        if channel not in channels:
+            wrong.append(f"channel {channel} is missing")
+        elif digest not in ("", channels[channel].digest):
+            wrong.append(f"channel {channel} is not as it ended")
+    for channel, trail in channels.items():
+        if trail.header["connectionHeader"] != connection.header_digest:
+            wrong.append(f"channel {channel} is of another recording")
+        if connection.verdict != "cut" and channel not in digests:
+            wrong.append(f"nothing accounts for channel {channel}")
+    return wrong, known
+
+
+def main():
+    wrong, kinds = [], {"connection": [], "channel": [], "ledger": []}
+    for trail in read(sys.stdin):
+        kind = trail.header["container"] if trail.header else ""
+        good = ("complete", "recovered", "cut") if kind == "ledger" else ("complete", "recovered")
+        if trail.verdict not in good or trail.unchecked:
+            wrong.append(f"{trail.path} is {trail.verdict}{trail.unchecked}")
+        if kind in kinds and not trail.verdict.startswith("bad"):
+            kinds[kind].append(trail)
+    for connection in kinds["connection"]:
+        name = connection.header["connection"]
+        mine = {trail.header["channel"]: trail for trail in kinds["channel"] if trail.header["connection"] == name}
+        bad, known = about(connection, mine, kinds["ledger"])
+        wrong += [f"{name}: {line}" for line in bad]
+        for line in known:
+            print(f"note: {name}: {line}")
+    names = {trail.header["connection"] for trail in kinds["connection"]}
+    if not names or any(trail.header["connection"] not in names for trail in kinds["channel"]):
+        wrong.append("a connection's own trail is missing")
+    for line in wrong:
+        print(f"bad: {line}")
+    print("together: NOT GOOD" if wrong else "together: good")
+    sys.exit(1 if wrong else 0)
+
+
+main()

@@ -1,0 +1,222 @@
+/**
+ * The evidence of one connection in a folder that needs no Sallyport: its trails and the ledgers that know it, as they
+ * are; the public keys; an independent reader; and views for people. Everything is streamed, block by block, whatever
+ * its size. The trails are the evidence, all else is for reading.
+ *
+ *   trails/connection.trail, trails/<channel>.trail     ledgers/<instance>.trail     keys/<key id>.pub
+ *   jsonl/<as the trails>.jsonl     text/<channel>.txt, cast/<channel>.cast   of shells and commands
+ */
+import { AppError, ProtocolError } from '../base/errors.ts';
+import { toolOf } from '../wire/tool-command.ts';
+import type { BundleFolder } from './bundle-folder.ts';
+import { KINDS } from './container.ts';
+import { requestIn } from './describe-record.ts';
+import { exportTrail } from './export.ts';
+import { parseJson } from './header.ts';
+import { TrailFile } from './reader.ts';
+import type { PublicKeyFile, PublicKeys } from './seal.ts';
+import type { Storage } from './storage.ts';
+import type { TrailReport } from './verify-trail.ts';
+import { verifyTrail } from './verify-trail.ts';
+
+export interface BundleSource {
+  readonly storage: Storage;
+  readonly keys: PublicKeys;
+  readonly keyFiles: readonly PublicKeyFile[];
+  readonly connection: string;
+  /** The instance that runs now, whose trails may be open. */
+  readonly instance: string | undefined;
+  /** `etc/trail-reader.py` and what checks a bundle with it, by name. */
+  readonly programs: ReadonlyMap<string, Buffer>;
+  /** Bytes written since the last call. */
+  readonly onProgress: (bytes: number) => void;
+}
+
+/** One file of the bundle, for its README. */
+export interface BundleEntry {
+  readonly name: string;
+  readonly about: string;
+}
+
+export interface BundleContents {
+  readonly entries: readonly BundleEntry[];
+  /** Of the trails and the ledgers, in the order of the bundle, by name. */
+  readonly reports: readonly BundleReport[];
+}
+
+/** What was found when a trail or ledger was verified; one that is not there at all is bad. */
+export interface BundleReport extends Pick<TrailReport, 'state' | 'reason' | 'records'> {
+  readonly name: string;
+}
+
+/** Writes all but the README and the sums. */
+export async function writeBundle(
+  folder: BundleFolder,
+  source: BundleSource,
+): Promise<BundleContents> {
+  return new Bundle(folder, source).write();
+}
+
+class Bundle {
+  readonly #folder: BundleFolder;
+  readonly #source: BundleSource;
+  readonly #entries: BundleEntry[] = [];
+  readonly #reports: BundleReport[] = [];
+
+  constructor(folder: BundleFolder, source: BundleSource) {
+    this.#folder = folder;
+    this.#source = source;
+  }
+
+  async write(): Promise<BundleContents> {
+    const { storage, connection, keyFiles, programs } = this.#source;
+    await this.#trail(storage.connectionPath(connection), 'connection', 'what is in no channel');
+    for (const channel of await storage.channels(connection)) {
+      const path = storage.channelPath(connection, channel);
+      await this.#trail(path, `${channel}`, `channel ${channel}`);
+    }
+    for (const instance of await storage.ledgers()) await this.#ledger(instance);
+    for (const { id, pem } of keyFiles) {
+      await this.#put(`keys/${id}.pub`, [pem], 'public key for signatures');
+    }
+    for (const [name, text] of programs) {
+      await this.#put(name, [text], 'verifies and reads without Sallyport');
+    }
+    return { entries: this.#entries, reports: this.#reports };
+  }
+
+  async #put(
+    name: string,
+    pieces: AsyncIterable<Buffer> | Iterable<Buffer>,
+    about: string,
+  ): Promise<void> {
+    const bytes = await this.#folder.write(name, pieces, this.#source.onProgress);
+    this.#entries.push({ name, about: `${about}, ${bytes} bytes` });
+  }
+
+  /** A view of a trail; of one that is damaged as far as it can be read. */
+  async #view(name: string, pieces: AsyncIterable<Buffer>, about: string): Promise<void> {
+    const state = { isCut: false };
+    await this.#put(name, readable(pieces, state), about);
+    if (state.isCut) this.#entries.push({ name, about: 'ends where the trail cannot be read' });
+  }
+
+  /** A trail that should be there; undefined if it is not, which is noted. */
+  async #open(path: string, name: string): Promise<TrailFile | undefined> {
+    try {
+      return await TrailFile.open(path);
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'not-found') throw error;
+      this.#reports.push({ name, state: 'bad', reason: 'it is missing', records: 0 });
+      return undefined;
+    }
+  }
+
+  /** A trail as it is, and its views. */
+  async #trail(path: string, name: string, about: string): Promise<void> {
+    const file = await this.#open(path, `trails/${name}.trail`);
+    if (!file) return;
+    try {
+      await this.#verified(path, `trails/${name}.trail`);
+      await this.#put(`trails/${name}.trail`, bytesOf(file, this.#isLive()), about);
+      await this.#view(`jsonl/${name}.jsonl`, exportTrail(file, 'jsonl'), `${about}, by record`);
+      if (name === 'connection' || !(await isForPeople(file))) return;
+      await this.#view(`text/${name}.txt`, exportTrail(file, 'text'), `${about}, as it was read`);
+      await this.#view(`cast/${name}.cast`, exportTrail(file, 'cast'), `${about}, to play back`);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** A ledger, if it says something of the connection. */
+  async #ledger(instance: string): Promise<void> {
+    const { storage, connection } = this.#source;
+    const path = storage.ledgerPath(instance);
+    const file = await TrailFile.open(path);
+    try {
+      if (!(await knows(file, connection))) return;
+      const name = `ledgers/${instance}.trail`;
+      await this.#verified(path, name);
+      await this.#put(name, bytesOf(file, this.#isLive()), 'what a gate began and how it ended');
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #verified(path: string, name: string): Promise<void> {
+    const { keys, instance } = this.#source;
+    let report = await verifyTrail(path, keys);
+    const isOfRunning = instance !== undefined && report.header?.instance === instance;
+    if (isOfRunning && report.state !== 'complete' && report.state !== 'recovered') {
+      report = await verifyTrail(path, keys, { live: true });
+    }
+    const { state, reason, records } = report;
+    this.#reports.push({ name, state, reason, records });
+  }
+
+  /** Whether the trail that was verified last is being written. */
+  #isLive(): boolean {
+    return this.#reports.at(-1)?.state === 'open';
+  }
+}
+
+const PIECE = 1024 * 1024;
+
+/** The bytes of a trail: all of them, damage included, but of one that is being written its whole blocks alone. */
+async function* bytesOf(file: TrailFile, isLive: boolean): AsyncGenerator<Buffer> {
+  let end = await file.size();
+  if (isLive) {
+    end = 0;
+    for await (const { head } of file.blocks()) end = head.position + head.length;
+  }
+  for (let at = 0; at < end; at += PIECE) yield file.read(at, Math.min(PIECE, end - at));
+}
+
+const KNOWING: ReadonlySet<number> = new Set([
+  KINDS['ledger-start'],
+  KINDS['ledger-end'],
+  KINDS['ledger-recovered'],
+]);
+
+/** Whether a ledger says something of a connection; one that cannot be read might. */
+async function knows(file: TrailFile, connection: string): Promise<boolean> {
+  try {
+    for await (const { kind, payload } of file.records()) {
+      if (!KNOWING.has(kind) || !payload.includes(connection)) continue;
+      const said = parseJson(payload);
+      const isAbout = typeof said === 'object' && said !== null && 'connection' in said;
+      if (isAbout && said.connection === connection) return true;
+    }
+    return false;
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    return true;
+  }
+}
+
+async function* readable(
+  pieces: AsyncIterable<Buffer>,
+  state: { isCut: boolean },
+): AsyncGenerator<Buffer> {
+  try {
+    yield* pieces;
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    state.isCut = true;
+  }
+}
+
+/** Whether a channel is a shell or a command that does not move files: something that a person has read. */
+async function isForPeople(file: TrailFile): Promise<boolean> {
+  try {
+    for await (const record of file.records()) {
+      if (record.kind === KINDS.stdout) return false;
+      const request = requestIn(record);
+      if (request?.type === 'shell') return true;
+      if (request?.type === 'exec') return toolOf(request.command) === undefined;
+    }
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+  }
+  return false;
+}
