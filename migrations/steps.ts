@@ -4,7 +4,8 @@
  */
 import { initial } from './1795399963360-initial.ts';
 import { forwards } from './1795572000000-forwards.ts';
+import { connectionParent } from './1795575900000-connection-parent.ts';
 import { legAlgorithms } from './1795576500000-leg-algorithms.ts';
 import type { Migration } from './schema.ts';
 
-export const MIGRATIONS: readonly Migration[] = [initial, forwards, legAlgorithms];
+export const MIGRATIONS: readonly Migration[] = [initial, forwards, connectionParent, legAlgorithms];

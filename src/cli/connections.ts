@@ -49,6 +49,8 @@ const HEADINGS = ['ID', 'STARTED', 'USER', 'FROM', 'TO', 'STATUS', 'CHANNELS', '
 
 const shape = z.looseObject({
   id: z.string(),
+  kind: z.string(),
+  parent: z.string().nullable(),
   user: z.string(),
   source_address: z.string(),
   target: z.string().nullable(),
@@ -62,8 +64,11 @@ const shape = z.looseObject({
 function cells(row: unknown): string[] {
   const parsed = shape.safeParse(row);
   if (!parsed.success) throw new AppError('internal', 'a connection has an unknown form');
-  const { id, started, user, source_address: from, target, account, status } = parsed.data;
-  const to = target === null || target === '' ? '-' : `${account ?? ''}@${target}`;
+  const { id, started, user, target, account, status, kind, parent } = parsed.data;
+  // A connection through another one is shown as such; its source is that one's.
+  const from = `${parsed.data.source_address}${parent === null ? '' : ' (jump)'}`;
+  const none = kind === 'gate' ? 'the gate' : '-';
+  const to = target === null || target === '' ? none : `${account ?? ''}@${target}`;
   const kinds = Object.entries(Object.groupBy(parsed.data.channels, ({ kind }) => kind));
   const channels = kinds.map(([kind, all = []]) =>
     all.length > 1 ? `${kind} x${all.length}` : kind,

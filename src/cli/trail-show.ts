@@ -97,6 +97,7 @@ function headOf(connection: string, story: TrailStory, report: TrailReport): str
       ['from', `${say(sourceAddress)} port ${sourcePort}, ${say(started.clientVersion)}`],
       ['login', key === '' ? say(authMethod) : `${say(authMethod)} ${say(key)}`],
     );
+    if (started.parent !== undefined) rows.push(['through', say(started.parent)]);
   }
   if (destination) {
     const { account, target, address, port, rule } = destination;
@@ -104,6 +105,8 @@ function headOf(connection: string, story: TrailStory, report: TrailReport): str
       ['target', `${say(account)}@${say(target)} (${say(address)} port ${port})`],
       ['rule', say(rule)],
     );
+  } else if (started?.connectionKind === 'gate') {
+    rows.push(['target', 'none named: answered by the gate']);
   } else {
     rows.push(['target', 'none was reached']);
   }

@@ -42,6 +42,8 @@ const facts = z.discriminatedUnion('kind', [
     authMethod: text,
     keyFingerprint: text,
     startedAt: whole,
+    connectionKind: text.optional(),
+    parent: text.optional(),
   }),
   z.object({
     kind: z.literal('destination-chosen'),

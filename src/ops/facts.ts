@@ -6,6 +6,12 @@
 
 export type ConnectionStatus = 'CONNECTED' | 'DISCONNECTED' | 'TERMINATED' | 'CRASHED';
 
+/**
+ * What a connection is for: `gate` is one that named no target and is answered by the gate itself (a jump, the list),
+ * `target` one that has a target or named one.
+ */
+export type ConnectionKind = 'gate' | 'target';
+
 /** All that is known of a connection when its user has logged in. Times are UTC in microseconds. */
 export interface ConnectionStarted {
   readonly kind: 'connection-started';
@@ -21,6 +27,10 @@ export interface ConnectionStarted {
   readonly keyFingerprint: string;
   readonly loginName: string;
   readonly startedAt: number;
+  /** Left out by gates of before, where it was always `target`. */
+  readonly connectionKind?: ConnectionKind;
+  /** The connection that this one came through; left out where it came to the port. */
+  readonly parent?: string;
 }
 
 /** Where it goes, once that is decided. */

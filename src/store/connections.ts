@@ -138,6 +138,8 @@ export function connectionJson(row: ConnectionRow) {
   return {
     id: row.id,
     short_id: row.shortId,
+    kind: row.kind,
+    parent: row.parentId,
     user: row.user,
     login_name: row.loginName,
     source_address: row.sourceAddress,

@@ -22,6 +22,8 @@ export function unknownConnection(id: string): ConnectionState {
   const row: ConnectionRecord = {
     id,
     shortId: shortId(id),
+    kind: 'target',
+    parentId: null,
     instance: '',
     userId: '',
     user: '',
@@ -90,8 +92,12 @@ export function applyFact(state: ConnectionState, fact: Fact): boolean {
       row.authMethod = value.authMethod;
       row.keyFingerprint = value.keyFingerprint;
       row.startedAt = value.startedAt;
+      row.kind = value.connectionKind === 'gate' ? 'gate' : 'target';
+      row.parentId = value.parent ?? null;
       break;
     case 'destination-chosen':
+      // One that named none has chosen it from the list.
+      row.kind = 'target';
       row.targetId = value.targetId;
       row.target = storable(value.target);
       row.accountId = value.accountId;

@@ -2,12 +2,15 @@
  * The tables that index the recordings: connections and channels. What stands in them can be rebuilt from the trails;
  * `connections.ts` has the shapes that leave.
  */
-import type { ConnectionStatus } from '../ops/facts.ts';
+import type { ConnectionKind, ConnectionStatus } from '../ops/facts.ts';
 import { big, entity, nullable, primary, text, uuid, whole } from './columns.ts';
 
 export interface ConnectionRecord {
   id: string;
   shortId: string;
+  kind: ConnectionKind;
+  /** The connection that it came through. */
+  parentId: string | null;
   instance: string;
   userId: string;
   user: string;
@@ -43,6 +46,8 @@ export const ConnectionEntity = entity<ConnectionRecord>({
   columns: {
     id: { ...uuid, ...primary },
     shortId: { type: 'varchar', length: 22 },
+    kind: { ...text, default: 'target' },
+    parentId: { ...uuid, ...nullable },
     instance: uuid,
     userId: text,
     user: text,

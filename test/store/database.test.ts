@@ -4,7 +4,8 @@ import { statSync } from 'node:fs';
 import test from 'node:test';
 import { initial } from '../../migrations/1795399963360-initial.ts';
 import { MIGRATIONS } from '../../migrations/steps.ts';
-import { newObjectId } from '../../src/base/ids.ts';
+import { newObjectId, newUuid } from '../../src/base/ids.ts';
+import { connection } from '../../src/store/connections.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { GroupEntity } from '../../src/store/entities.ts';
 import { testDatabase } from './setup.ts';
@@ -61,6 +62,32 @@ test('a database of a newer version is refused', async (t) => {
   const { db, path } = await testDatabase(t, { migrations: [...MIGRATIONS, later] });
   await db.close();
   await assert.rejects(openDatabase({ path }), { code: 'dir-invalid', message: /newer version/ });
+});
+
+test('rows that are there outlive every later migration', async (t) => {
+  const { db, path } = await testDatabase(t, { migrations: [initial] });
+  const id = newUuid(1_800_000_000_000);
+  await db.transaction(async (manager) => {
+    const names = Object.entries({ id, shortId: 'x', instance: id, status: 'CONNECTED' });
+    const texts = ['userId', 'user', 'loginName', 'sourceAddress', 'clientVersion', 'authMethod'];
+    names.push(...[...texts, 'keyFingerprint'].map((name): [string, string] => [name, 'x']));
+    const numbers = ['sourcePort', 'startedAt', 'bytesIn', 'bytesOut', 'lastSequence'];
+    names.push(...numbers.map((name): [string, string] => [name, '0']));
+    const columns = names.map(([name]) => `"${name}"`).join();
+    const values = names.map(([, value]) => `'${value}'`).join();
+    await manager.query(`INSERT INTO "connections" (${columns}) VALUES (${values})`);
+    await manager.query(
+      `INSERT INTO "channels" ("connectionId", "ordinal", "kind", "command", "openedAt", "bytesIn", "bytesOut")
+       VALUES ('${id}', 0, 'shell', '', 0, 0, 0)`,
+    );
+  });
+  await db.close();
+  const { db: after } = await testDatabase(t, { path });
+  const row = await connection(after, id);
+  assert.equal(row?.kind, 'target');
+  assert.equal(row.parentId, null);
+  assert.equal(row.channels.length, 1);
+  assert.deepEqual(await after.schemaDrift(), []);
 });
 
 test('100 concurrent transactions all happen, one after the other', async (t) => {

@@ -113,6 +113,38 @@ test('what a leg agreed on is told in the names of the command', async (t) => {
   });
 });
 
+test('a connection says what it is for and what it came through', async (t) => {
+  const { db } = await testDatabase(t);
+  const sink = writer(db);
+  const [outer, inner, chosen, old] = [0, 1, 2, 3].map((ms) => newUuid(START / 1000 + ms));
+  const tell = (connection: string | undefined, sequence: number, value: FactValue): void =>
+    sink.emit({ connection: connection ?? '', sequence, value });
+  const first = started();
+  assert.ok(first.kind === 'connection-started' && outer !== undefined);
+  tell(outer, 0, { ...first, connectionKind: 'gate' });
+  tell(inner, 0, { ...first, connectionKind: 'target', parent: outer });
+  tell(chosen, 0, { ...first, connectionKind: 'gate' });
+  const [, destination] = story();
+  assert.ok(destination);
+  tell(chosen, 1, destination.value);
+  tell(old, 0, first);
+  await sink.flush();
+  const seen = await Promise.all(
+    [outer, inner, chosen, old].map(async (id) => {
+      const row = await connection(db, id ?? '');
+      assert.ok(row);
+      const { kind, parent } = connectionJson(row);
+      return [kind, parent];
+    }),
+  );
+  assert.deepEqual(seen, [
+    ['gate', null],
+    ['target', outer],
+    ['target', null],
+    ['target', null],
+  ]);
+});
+
 test('a connection told in facts is found by both its ids, with its channels', async (t) => {
   const { db } = await testDatabase(t);
   const facts = story();
@@ -128,6 +160,8 @@ test('a connection told in facts is found by both its ids, with its channels', a
   assert.deepEqual(connectionJson(row), {
     id,
     short_id: shortId(id),
+    kind: 'target',
+    parent: null,
     user: 'alice',
     login_name: 'alice@root@db1',
     source_address: '127.0.0.1',
