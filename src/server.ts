@@ -38,6 +38,7 @@ import { openDatabase } from './store/database.ts';
 import { readInventory } from './store/inventory.ts';
 import { FactWriter } from './store/trails.ts';
 import { checkMasterKey } from './vault/credentials.ts';
+import { createHostAuthority, loadHostAuthority } from './vault/host-ca.ts';
 import { loadMasterKey } from './vault/keyring.ts';
 import { Secrets } from './vault/secrets.ts';
 import { hasMlKem } from './wire/hybrid-kem.ts';
@@ -140,6 +141,8 @@ async function build(
   const secrets = new Secrets(loadMasterKey(dir));
   const signingKey = await loadSigningKey(keys);
   const hostKeys = loadHostKeys(keys);
+  // A folder from before there were jumps has none yet.
+  const hostAuthority = loadHostAuthority(keys) ?? createHostAuthority(keys);
   const db = await openDatabase({
     path: join(dir, 'data', 'sallyport.db'),
     onProgress: (text) => log.info({ event: 'database' }, text),
@@ -254,6 +257,7 @@ async function build(
       mac: config.algorithms.mac,
     }),
     hostKeys,
+    hostAuthority,
   });
   const address = splitAddress(config.listen.ssh);
   if (!address) throw new AppError('config-invalid', `listen.ssh: ${config.listen.ssh}`);

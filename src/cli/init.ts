@@ -12,6 +12,7 @@ import type { InventoryDocument } from '../config/inventory-file.ts';
 import { createSigningKey } from '../recording/seal.ts';
 import { applyInventory } from '../store/apply.ts';
 import { openDatabase } from '../store/database.ts';
+import { createHostAuthority } from '../vault/host-ca.ts';
 import { createMasterKey } from '../vault/keyring.ts';
 import { fingerprint, parseAuthorizedKey } from '../wire/publickey.ts';
 import { generateKeyPair } from '../wire/ssh2.ts';
@@ -45,6 +46,7 @@ export async function init(options: InitOptions, output: Output): Promise<void> 
     makeFolder(dir);
     for (const path of [keys, data, recordings, tls, run]) mkdirSync(path, { mode: 0o700 });
     const prints = makeHostKeys(keys);
+    createHostAuthority(keys);
     createMasterKey(dir);
     await createSigningKey(keys);
     writeFileSync(config, text, { flag: 'wx', mode: 0o600 });

@@ -101,6 +101,12 @@ class Tree {
       .action(async (options: { dir: string }) =>
         (await import('./export-inventory.ts')).exportInventoryFile(options, output),
       );
+    this.#add(this.program, 'host-ca', 'print the known_hosts line for ssh -J through the gate')
+      .requiredOption(...DIR)
+      .option('--hosts <patterns>', 'host names it is believed for, as db*,10.0.*', '*')
+      .action(async (options: { dir: string; hosts: string }) =>
+        (await import('./host-ca.ts')).printHostCa(options, output),
+      );
     this.#add(this.program, 'serve', 'run the gate')
       .requiredOption(...DIR)
       .action(async (options: { dir: string }) =>

@@ -8,6 +8,7 @@ import type { FactSink } from '../ops/facts.ts';
 import type { LogLimit } from '../ops/log-limit.ts';
 import type { Log } from '../ops/log.ts';
 import type { RecordingServices } from '../recording/connection-recorder.ts';
+import type { HostAuthority } from '../vault/host-ca.ts';
 import type { Secrets } from '../vault/secrets.ts';
 import type { Offer, ParsedKey } from '../wire/ssh2.ts';
 import type { ReadBuffer } from './leg-socket.ts';
@@ -32,6 +33,8 @@ export interface Gate {
   readonly offer: Offer;
   /** Private host keys by signature algorithm. */
   readonly hostKeys: Readonly<Record<string, ParsedKey>>;
+  /** Vouches for the hosts that are played to those who come through a jump. */
+  readonly hostAuthority: HostAuthority;
 }
 
 /** Limits of a leg's transport, from the configuration. */

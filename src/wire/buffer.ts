@@ -46,6 +46,13 @@ export class Reader {
     return value;
   }
 
+  uint64(): bigint {
+    this.#need(8);
+    const value = this.#data.readBigUInt64BE(this.#position);
+    this.#position += 8;
+    return value;
+  }
+
   bytes(count: number): Buffer {
     this.#need(count);
     const view = this.#data.subarray(this.#position, this.#position + count);
@@ -108,6 +115,13 @@ export class Writer {
   uint32(value: number): this {
     const part = Buffer.allocUnsafe(4);
     part.writeUInt32BE(value);
+    this.#parts.push(part);
+    return this;
+  }
+
+  uint64(value: bigint): this {
+    const part = Buffer.allocUnsafe(8);
+    part.writeBigUInt64BE(value);
     this.#parts.push(part);
     return this;
   }

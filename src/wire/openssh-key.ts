@@ -2,7 +2,7 @@
  * New ed25519 key pairs in the form of OpenSSH's key files (its PROTOCOL.key). ssh2 makes them too, but leaves out a
  * leading zero of the public key, so that one in 256 is of no use. Only for keys of the gate's own; reading is ssh2's.
  */
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { ProtocolError } from '../base/errors.ts';
 import { Writer } from './buffer.ts';
 
@@ -21,6 +21,20 @@ export function generateEd25519(comment: string): KeyFiles {
   const { d, x } = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
   if (d === undefined || x === undefined) throw new ProtocolError('an ed25519 key without parts');
   return encodeEd25519(Buffer.from(d, 'base64url'), Buffer.from(x, 'base64url'), comment);
+}
+
+/** What stands before the 32 bytes of a seed in a private key of PKCS #8 (RFC 8410 section 7). */
+const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+/** The key pair that belongs to a seed of 32 bytes: always the same one. */
+export function ed25519FromSeed(seed: Buffer, comment: string): KeyFiles {
+  if (seed.length !== 32) throw new ProtocolError('an ed25519 seed has 32 bytes');
+  const der = Buffer.concat([PKCS8, seed]);
+  const { x } = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({
+    format: 'jwk',
+  });
+  if (x === undefined) throw new ProtocolError('an ed25519 key without parts');
+  return encodeEd25519(seed, Buffer.from(x, 'base64url'), comment);
 }
 
 /**
