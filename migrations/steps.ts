@@ -8,4 +8,9 @@ import { connectionParent } from './1795575900000-connection-parent.ts';
 import { legAlgorithms } from './1795576500000-leg-algorithms.ts';
 import type { Migration } from './schema.ts';
 
-export const MIGRATIONS: readonly Migration[] = [initial, forwards, connectionParent, legAlgorithms];
+export const MIGRATIONS: readonly Migration[] = [
+  initial,
+  forwards,
+  connectionParent,
+  legAlgorithms,
+];

@@ -34,6 +34,7 @@ import { ReadBuffer } from './ssh/leg-socket.ts';
 import { makeOffer } from './ssh/make-protocol.ts';
 import { PacketPool } from './ssh/packet-pool.ts';
 import { auditHead } from './store/audit.ts';
+import { recentDestinations } from './store/connections.ts';
 import { openDatabase } from './store/database.ts';
 import { readInventory } from './store/inventory.ts';
 import { FactWriter } from './store/trails.ts';
@@ -246,10 +247,12 @@ async function build(
     }),
     live,
     facts,
+    recent: (user) => recentDestinations(db, user),
     secrets,
     recording: { instance, storage, ledger, key: signingKey, gate, nowUs, wallUs },
     pool: new PacketPool(),
     readBuffer: new ReadBuffer(),
+    innerBuffer: new ReadBuffer(),
     offer: makeOffer('downstream', {
       kex: config.algorithms.kex,
       hostKey: config.algorithms.host_key.filter((name) => name in hostKeys),

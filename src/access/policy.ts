@@ -40,6 +40,8 @@ export interface Grant {
 
 export type Decision =
   | { readonly kind: 'allowed'; readonly destination: Destination }
+  /** No target is named: the gate itself answers, with the list or as a jump. */
+  | { readonly kind: 'unnamed' }
   | {
       readonly kind: 'refused';
       /** For the user: the same whatever was wrong. */
@@ -60,7 +62,7 @@ export function decide(snapshot: Snapshot, identity: Identity | undefined, wish:
   if (user?.disabled !== false || user.id !== identity.userId) {
     return refused(`user "${identity.userName}" was removed or disabled since login`);
   }
-  if (wish.target === undefined) return refused('no target named');
+  if (wish.target === undefined) return { kind: 'unnamed' };
   const target = snapshot.target(wish.target);
   if (!target) return refused(`unknown target "${wish.target}"`);
   const known = (name: string): AccountRow | undefined =>
@@ -92,6 +94,35 @@ export function decide(snapshot: Snapshot, identity: Identity | undefined, wish:
     );
   }
   return { kind: 'allowed', destination: makeDestination(target, account, rules) };
+}
+
+/** Every account that the identity may reach, by the current configuration; sorted by target and account. */
+export function reachable(
+  snapshot: Snapshot,
+  identity: Identity,
+  targets: readonly TargetRow[] = snapshot.targets,
+): readonly Destination[] {
+  const user = snapshot.user(identity.userName);
+  if (user?.disabled !== false || user.id !== identity.userId) return [];
+  const byTarget = Map.groupBy(
+    snapshot
+      .rulesFor(snapshot.groupsOf(user))
+      .flatMap((rule) => rule.targets.map((target) => ({ target, rule }))),
+    ({ target }) => target,
+  );
+  const found = targets.flatMap((target) => {
+    const rules = (byTarget.get(target.name) ?? []).map(({ rule }) => rule);
+    return target.accounts
+      .filter((account) => rules.some((rule) => allows(rule, account)))
+      .map((account) => makeDestination(target, account, rules));
+  });
+  return found.sort(
+    (a, b) => inOrder(a.target.name, b.target.name) || inOrder(a.account.name, b.account.name),
+  );
+}
+
+function inOrder(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }
 
 /** The line a user gets for anything that is not allowed. */

@@ -7,6 +7,8 @@
  * What a row names and the inventory does not hold (a removed group, an unreadable key) counts as
  * absent: it grants nothing.
  */
+import { isIPv6, SocketAddress } from 'node:net';
+
 import { parseAuthorizedKey } from '../wire/publickey.ts';
 import type { AuthorizedKey } from '../wire/publickey.ts';
 import type { Inventory, RuleRow, TargetRow, UserRow } from '../store/rows.ts';
@@ -18,6 +20,7 @@ export class Snapshot {
   readonly commit: number;
   readonly #users: ReadonlyMap<string, UserRow>;
   readonly #targets: ReadonlyMap<string, TargetRow>;
+  readonly #places: ReadonlyMap<string, readonly TargetRow[]>;
   readonly #groups: ReadonlySet<string>;
   readonly #rules: ReadonlyMap<string, readonly RuleRow[]>;
   /**
@@ -30,6 +33,15 @@ export class Snapshot {
     this.commit = inventory.commit;
     this.#users = new Map(inventory.users.map((row) => [row.name, row]));
     this.#targets = new Map(inventory.targets.map((row) => [row.name, row]));
+    const places = new Map<string, TargetRow[]>();
+    for (const row of inventory.targets.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+      for (const place of placesOf(row)) {
+        const list = places.get(place);
+        if (list) list.push(row);
+        else places.set(place, [row]);
+      }
+    }
+    this.#places = places;
     this.#groups = new Set(inventory.groups.map((row) => row.name));
     const rules = new Map<string, RuleRow[]>();
     for (const rule of inventory.rules) {
@@ -49,6 +61,18 @@ export class Snapshot {
 
   user(name: string): UserRow | undefined {
     return this.#users.get(name);
+  }
+
+  get targets(): readonly TargetRow[] {
+    return [...this.#targets.values()];
+  }
+
+  /**
+   * The targets that a client means by a host and a port: by the target's name, on its own port or the usual one, in any
+   * case since clients fold it; or by its address and port. Sorted by name.
+   */
+  targetsAt(host: string, port: number): readonly TargetRow[] {
+    return this.#places.get(placeOf(host, port)) ?? [];
   }
 
   target(name: string): TargetRow | undefined {
@@ -84,6 +108,22 @@ export class Snapshot {
     }
     return [...found].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
+}
+
+/** What `ssh host` asks for where no port is named. */
+const SSH_PORT = 22;
+
+/** A host and port in one form: host names in lower case, IPv6 addresses as short as they can be. */
+function placeOf(host: string, port: number): string {
+  let address = host;
+  if (isIPv6(host) && !host.includes('%')) {
+    address = new SocketAddress({ address: host, family: 'ipv6' }).address;
+  }
+  return `${address.toLowerCase()} ${port}`;
+}
+
+function placesOf({ name, address, port }: TargetRow): ReadonlySet<string> {
+  return new Set([placeOf(name, SSH_PORT), placeOf(name, port), placeOf(address, port)]);
 }
 
 /** Where the current snapshot is found; a commit replaces it and the next login sees it. */

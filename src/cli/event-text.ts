@@ -126,6 +126,8 @@ function whoOf({ direction, fate }: TrailRecord): string {
 
 function fateText({ fate, code }: TrailRecord): string {
   if (fate === FATE.withheld && code === CODES.leg) return ' (concerns the gate alone)';
+  if (fate === FATE.withheld && code === CODES.gate) return ' (answered by the gate)';
+  if (fate === FATE.withheld && code === CODES.splice) return ' (kept by the gate)';
   return fate === FATE.withheld ? ' (refused by the gate)' : '';
 }
 

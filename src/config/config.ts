@@ -119,6 +119,7 @@ const limits = z.strictObject({
     64,
     'Forwarded channels of one connection; and places where its target listens.',
   ),
+  jumps: whole(0, 10_000, 32, 'Connections at a time through one that is used as a jump.'),
   channels: whole(1, 20_000, 96, 'Open channels of one connection, of any kind.'),
   refused_opens: whole(1, 1_000_000, 1000, 'Refused opens before the connection is closed.'),
   requests: whole(1, 100_000, 256, 'Requests of one channel that wait for their reply.'),

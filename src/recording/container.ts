@@ -168,6 +168,8 @@ export const CODES = {
   splice: 5,
   /** Upstream could not be reached or logged in to. */
   upstream: 6,
+  /** The gate itself is the other end: a jump. */
+  gate: 7,
 } as const;
 
 /** Stands for "none" where a position is stored as 2^64-1. */

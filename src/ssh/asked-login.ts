@@ -11,6 +11,16 @@ import type { SecondStep } from './login.ts';
 import { dialTarget } from './reach-target.ts';
 import type { Upstream } from './upstream.ts';
 
+/** The login at an account that asks for its password; undefined at any other. */
+export function askedLogin(
+  gate: Gate,
+  destination: Destination,
+  signal: AbortSignal,
+): AskedLogin | undefined {
+  if (destination.account.credential.kind !== 'ask') return undefined;
+  return new AskedLogin(gate, destination, signal);
+}
+
 export class AskedLogin implements SecondStep {
   readonly instruction: string;
   readonly prompt: string;

@@ -14,14 +14,16 @@ import {
   encodeOpenFailure,
   OPEN_FAILURE,
 } from '../wire/messages.ts';
+import type { ChannelOpen } from '../wire/messages.ts';
 import { ForwardWatch } from './forward-watch.ts';
 import type { WatchEvents } from './forward-watch.ts';
 import type { Forwarding, Forwards } from './forwards.ts';
-import { judgeOpen, MIN_PACKET } from './gatekeeper.ts';
+import { judgeOpen, MIN_PACKET, refusalOfSize } from './gatekeeper.ts';
+import type { OpenRefusal } from './gatekeeper.ts';
 import { DOWN, UP, other } from './mux.ts';
 import type { Channel, ChannelTable, Side } from './mux.ts';
 import * as kinds from './record-kinds.ts';
-import type { RelayOptions } from './relay-options.ts';
+import type { ChannelHost, RelayOptions } from './relay-options.ts';
 
 /** What a peer is told at most; larger packets are not asked of anyone. */
 const MAX_PACKET = 32_768;
@@ -69,17 +71,17 @@ export class ChannelOpens {
 
   onOpen(side: Side, payload: Buffer): void {
     const open = decodeOpen(payload);
-    const { events, limits, passage, writer } = this.#options;
+    const { events, passage, writer } = this.#options;
     const kind = kinds.open(side);
     const full = this.#channels.isFull(open.type);
+    const { host } = this.#options;
+    if (host && side === DOWN && !this.#failed) {
+      this.#receive(host, open, full, payload);
+      return;
+    }
     const judgement = judgeOpen(side, open, full, this.#failed, this.#forwards);
     if (judgement.verdict === 'refuse') {
-      const { refusal } = judgement;
-      passage.withhold(side, writer, kind, payload, refusal.code);
-      this.#refuse(side, open.sender, refusal.reason, refusal.text, refusal.code);
-      if (++this.#refused > limits.refused_opens) {
-        throw new ProtocolError('too many channels were refused');
-      }
+      this.#withhold(side, open, payload, judgement.refusal);
       return;
     }
     const channel = this.#channels.add(side, open.type, (ordinal) =>
@@ -105,6 +107,34 @@ export class ChannelOpens {
     channel.watch = new ForwardWatch(channel, passage, forwarding.nested, this.#watch);
   }
 
+  #withhold(side: Side, open: ChannelOpen, payload: Buffer, refusal: OpenRefusal): void {
+    const { limits, passage, writer } = this.#options;
+    passage.withhold(side, writer, kinds.open(side), payload, refusal.code);
+    this.#refuse(side, open.sender, refusal.reason, refusal.text, refusal.code);
+    if (++this.#refused > limits.refused_opens) {
+      throw new ProtocolError('too many channels were refused');
+    }
+  }
+
+  /** A channel that the gate itself ends: its open goes nowhere. */
+  #receive(host: ChannelHost, open: ChannelOpen, full: boolean, payload: Buffer): void {
+    const { events, passage, writer } = this.#options;
+    const receiver = refusalOfSize(open, full) ?? host.receive(open);
+    if (typeof receiver !== 'function') {
+      this.#withhold(DOWN, open, payload, receiver);
+      return;
+    }
+    passage.withhold(DOWN, writer, kinds.open(DOWN), payload, CODES.gate);
+    const channel = this.#channels.add(DOWN, open.type, (ordinal) =>
+      events.openChannelTrail(ordinal, open.type, DOWN),
+    );
+    channel.peer[DOWN] = open.sender;
+    channel.grant(UP, open.window);
+    events.onChannelOpened(channel);
+    this.#channels.hasLocal = true;
+    channel.local = receiver(channel, () => this.#channels.end(channel));
+  }
+
   #refuse(side: Side, sender: number, reason: number, text: string, code: number): void {
     if (this.#failed) this.#toldWhy = true;
     const { passage, writer } = this.#options;
@@ -120,6 +150,7 @@ export class ChannelOpens {
 
   onConfirmation(side: Side, payload: Buffer): void {
     const confirmation = decodeOpenConfirmation(payload);
+    if (this.#channels.get(confirmation.recipient)?.local?.onMessage(side, payload)) return;
     const channel = this.#opening(side, confirmation.recipient);
     if (!channel) return;
     if (confirmation.maxPacket < MIN_PACKET) {
@@ -138,6 +169,7 @@ export class ChannelOpens {
 
   onFailure(side: Side, payload: Buffer): void {
     const failure = decodeOpenFailure(payload);
+    if (this.#channels.get(failure.recipient)?.local?.onMessage(side, payload)) return;
     const channel = this.#opening(side, failure.recipient);
     if (!channel) return;
     const { passage, writer } = this.#options;

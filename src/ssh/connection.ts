@@ -7,14 +7,21 @@
 import { AppError, reasonOf } from '../base/errors.ts';
 import { newUuid } from '../base/ids.ts';
 import type { LiveConnection, Termination } from '../access/live.ts';
+import type { Destination } from '../access/policy.ts';
 import { cannotRecord } from '../recording/connection-recorder.ts';
 import { printable } from '../wire/channel-request.ts';
+import { askedLogin } from './asked-login.ts';
+import type { AskedLogin } from './asked-login.ts';
 import type { Gate } from './gate.ts';
 import { DOWN, UP, other } from './mux.ts';
 import type { Side } from './mux.ts';
 import type { Arrival } from './newcomer.ts';
+import type { RunningConnection } from './jump.ts';
+import { Keepalive } from './keepalive.ts';
 import { Passage } from './passage.ts';
+import { destinationsFor, refusedDestination } from './destinations.ts';
 import { reachTarget } from './reach-target.ts';
+import { Reception } from './reception.ts';
 import { Relay } from './relay.ts';
 import { SessionRecord } from './session-record.ts';
 import type { EndStatus } from './session-record.ts';
@@ -27,21 +34,31 @@ const REFUSED_MS = 10_000;
 /** What one leg still owes the other is delivered for so long after the other has gone. */
 const LINGER_MS = 5_000;
 
-/** How often the age of the keys is looked at where there are no keepalives. */
-const KEY_AGE_MS = 60_000;
+/** Who owns connections. */
+export interface ConnectionOwner {
+  onEnded(): void;
+  /** Takes over somebody who came through this connection. */
+  welcome(arrival: Arrival): RunningConnection;
+}
 
 export class Connection {
   readonly id: string;
   readonly #gate: Gate;
   readonly #arrival: Arrival;
-  readonly #onEnded: () => void;
+  readonly #owner: ConnectionOwner;
   readonly #record: SessionRecord;
   readonly #relay: Relay;
   readonly #startedAt: number;
   readonly #abort = new AbortController();
-  readonly #keepalive: NodeJS.Timeout;
-  readonly #unheard: [number, number] = [0, 0];
+  readonly #keepalive: Keepalive;
+  /** Takes the channels while no target is named. */
+  #reception: Reception | undefined;
   readonly #endWaiters: (() => void)[] = [];
+  /** Where it goes; who names no target may choose one later. */
+  readonly #way: { destination: Destination | undefined; host: Reception | undefined } = {
+    destination: undefined,
+    host: undefined,
+  };
   #upstream: Upstream | undefined;
   #failed: AppError | undefined;
   #ending: { readonly reason: AppError; readonly status: EndStatus } | undefined;
@@ -50,10 +67,10 @@ export class Connection {
   #sealed = false;
 
   /** Takes the transport over from the login, records that the connection has started, and goes on to the target. */
-  constructor(gate: Gate, arrival: Arrival, onEnded: () => void) {
+  constructor(gate: Gate, arrival: Arrival, owner: ConnectionOwner) {
     this.#gate = gate;
     this.#arrival = arrival;
-    this.#onEnded = onEnded;
+    this.#owner = owner;
     const { identity, loginName, down, decision } = arrival;
     const { recording, config } = gate;
     this.#startedAt = recording.wallUs();
@@ -72,6 +89,8 @@ export class Connection {
         keyFingerprint: identity.keyFingerprint,
         loginName: loginName.text,
         startedAt: this.#startedAt,
+        connectionKind: decision.kind === 'unnamed' ? 'gate' : 'target',
+        ...(arrival.parent === undefined ? {} : { parent: arrival.parent }),
       },
       gate.facts,
       recording,
@@ -87,10 +106,19 @@ export class Connection {
     });
     this.#record.tellNegotiated('downstream', down);
     const passage = new Passage(down, config.limits);
+    if (decision.kind === 'unnamed') this.#reception = this.#receive(passage);
+    const way = this.#way;
+    way.destination = decision.kind === 'allowed' ? decision.destination : undefined;
+    way.host = this.#reception;
     this.#relay = new Relay({
       passage,
       writer: this.#record.recorder.writer,
-      destination: decision.kind === 'allowed' ? decision.destination : undefined,
+      get destination() {
+        return way.destination;
+      },
+      get host() {
+        return way.host;
+      },
       limits: config.limits,
       events: this.#record,
     });
@@ -99,11 +127,52 @@ export class Connection {
       terminate: (order) => this.#terminate(order),
     });
     down.handOver(this.#legEvents(DOWN));
-    const { interval_s: interval } = config.keepalive;
-    const every = interval > 0 ? interval * 1000 : KEY_AGE_MS;
-    this.#keepalive = setInterval(() => this.#keepAlive(), every);
+    this.#keepalive = new Keepalive({
+      intervalMs: config.keepalive.interval_s * 1000,
+      count: config.keepalive.count,
+      nowMs: () => recording.nowUs() / 1000,
+      leg: (side) => this.#leg(side),
+      ask: (side) => this.#relay.keepalive(side),
+    });
     passage.start();
     void this.#join();
+  }
+
+  /** Who answers while no target is named. */
+  #receive(passage: Passage): Reception {
+    const { identity, address, port, reached } = this.#arrival;
+    const record = this.#record;
+    return new Reception({
+      gate: this.#gate,
+      connection: this.id,
+      identity,
+      address,
+      port,
+      passage,
+      writer: record.recorder.writer,
+      onKind: (channel, command) => record.onChannelKind(channel, command),
+      welcome: (arrival) => this.#owner.welcome(arrival),
+      reached,
+      destinations: () => destinationsFor(this.#gate, identity),
+      ask: (destination) => askedLogin(this.#gate, destination, this.#abort.signal),
+      choose: (destination, asked) => this.#choose(destination, asked),
+      relay: () => this.#relay,
+    });
+  }
+
+  /** A target was chosen from the list: goes on to it as if it had been named; rejects with why it cannot. */
+  async #choose(destination: Destination, asked: AskedLogin | undefined): Promise<void> {
+    if (this.#way.destination) {
+      throw new AppError('not-allowed', 'this connection has a target already: log in anew');
+    }
+    this.#way.destination = destination;
+    this.#way.host = undefined;
+    try {
+      await this.#go(destination, asked);
+    } catch (error) {
+      if (!this.#ending) throw this.#refuse(error);
+      throw error;
+    }
   }
 
   /** Ends the connection, whatever it is doing; settles when its trail is sealed. */
@@ -130,43 +199,28 @@ export class Connection {
   async #join(): Promise<void> {
     try {
       const decision = this.#arrival.decision;
-      if (decision.kind !== 'allowed') {
-        const text = decision.text;
-        this.#record.recorder.note('policy', { refused: text, detail: decision.detail });
-        this.#gate.penalties.penalise(this.#arrival.address, 'refuseconnection');
-        this.#gate.log.audit(
-          {
-            event: 'destination-refused',
-            connection: this.id,
-            user: this.#arrival.identity.userName,
-            detail: decision.detail,
-          },
-          'destination refused',
-        );
-        throw new AppError('not-allowed', text);
+      if (decision.kind === 'unnamed') return;
+      if (decision.kind === 'refused') {
+        const { detail, text } = decision;
+        this.#record.recorder.note('policy', { refused: text, detail });
+        throw refusedDestination(this.#gate, this.id, this.#arrival, decision);
       }
-      const { destination } = decision;
-      const { target, account } = destination;
-      this.#record.tell({
-        kind: 'destination-chosen',
-        targetId: target.id,
-        target: target.name,
-        accountId: account.id,
-        account: account.name,
-        address: target.address,
-        port: target.port,
-        rule: destination.rules.join(', '),
-      });
-      const upstream = this.#arrival.asked
-        ? this.#arrival.asked.take()
-        : await reachTarget(this.#gate, destination, this.#abort.signal, {
-            open: (type, events) => this.#relay.openToUser(type, events),
-            note: (detail) => this.#record.recorder.note('login', detail),
-          });
-      this.#attach(upstream);
+      await this.#go(decision.destination, this.#arrival.asked);
     } catch (error) {
       if (!this.#ending) this.#refuse(error);
     }
+  }
+
+  /** Reaches the target, unless the login has reached it already. */
+  async #go(destination: Destination, asked: AskedLogin | undefined): Promise<void> {
+    this.#record.destinationChosen(destination);
+    const upstream = asked
+      ? asked.take()
+      : await reachTarget(this.#gate, destination, this.#abort.signal, {
+          open: (type, events) => this.#relay.openToUser(type, events),
+          note: (detail) => this.#record.recorder.note('login', detail),
+        });
+    this.#attach(upstream);
   }
 
   #attach(upstream: Upstream): void {
@@ -177,35 +231,14 @@ export class Connection {
       throw new AppError('target-lost', `${upstream.target.name} closed the connection`);
     }
     this.#upstream = upstream;
-    for (const hostKey of upstream.learned) {
-      const { target } = upstream;
-      this.#record.tell({
-        kind: 'host-key-learned',
-        targetId: target.id,
-        target: target.name,
-        hostKey,
-      });
-    }
-    for (const banner of upstream.banners) {
-      this.#record.recorder.note('transport', {
-        leg: 'upstream',
-        banner: banner.toString('utf8'),
-      });
-    }
-    this.#record.recorder.note('transport', {
-      leg: 'upstream',
-      version: transport.peerIdent,
-      strict: transport.strict,
-      released: 'what was held before is passed on from here',
-    });
-    this.#record.tellNegotiated('upstream', transport);
+    this.#record.upstreamReached(upstream);
     transport.handOver(this.#legEvents(UP));
     this.#relay.passage.attachUpstream(transport);
     upstream.release((payload) => this.#relay.onPayload(UP, payload));
   }
 
   /** There is no way to the target: says so in the first channel, then ends. */
-  #refuse(error: unknown): void {
+  #refuse(error: unknown): AppError {
     const reason =
       error instanceof AppError
         ? error
@@ -221,6 +254,7 @@ export class Connection {
     this.#relay.fail(reason);
     this.#timer = setTimeout(() => this.#end(reason, 'DISCONNECTED', undefined), REFUSED_MS);
     this.#endIfToldWhy();
+    return reason;
   }
 
   #endIfToldWhy(): void {
@@ -235,12 +269,12 @@ export class Connection {
     return {
       onReady: () => undefined,
       onPayload: (payload) => {
-        this.#unheard[side] = 0;
+        this.#keepalive.heard(side);
         if (!this.#ending) this.#relay.onPayload(side, payload);
       },
       mayRekey: () => !this.#leg(other(side))?.exchanging,
       onWritable: () => {
-        this.#relay.passage.drain(side);
+        this.#relay.onWritable(side);
         this.#afterDelivery();
       },
       onClose: (reason) => this.#onLegClosed(side, reason),
@@ -263,35 +297,13 @@ export class Connection {
       const text = `${where} closed the connection: ${reason.message}`;
       this.#end(new AppError('target-lost', text, { cause: reason }), 'DISCONNECTED', side);
     } else {
-      this.#end(reason, 'DISCONNECTED', side);
-    }
-  }
-
-  #keepAlive(): void {
-    const { interval_s: interval, count } = this.#gate.config.keepalive;
-    const now = this.#gate.recording.nowUs() / 1000;
-    for (const side of [DOWN, UP] as const) {
-      const leg = this.#leg(side);
-      if (!leg || leg.closed) continue;
-      leg.rekeyIfOld();
-      if (interval === 0) continue;
-      if (leg.paused) {
-        // Its silence is ours; but a peer that is gone is found out by what is sent to it.
-        this.#unheard[side] = 0;
-        this.#relay.keepalive(side);
-      } else if (now - leg.lastHeardMs < interval * 1000) {
-        this.#unheard[side] = 0;
-      } else if (++this.#unheard[side] > count) {
-        leg.close(new AppError('target-lost', 'no answer to keepalives'));
-      } else {
-        this.#relay.keepalive(side);
-      }
+      // Whoever leaves after he was told why he gets nowhere leaves for that.
+      this.#end(this.#failed ?? reason, 'DISCONNECTED', side);
     }
   }
 
   #describe(): LiveConnection {
-    const destination =
-      this.#arrival.decision.kind === 'allowed' ? this.#arrival.decision.destination : undefined;
+    const { destination } = this.#way;
     return {
       id: this.id,
       user: this.#arrival.identity.userName,
@@ -320,12 +332,13 @@ export class Connection {
     this.#ending = { reason, status };
     this.#abort.abort();
     clearTimeout(this.#timer);
-    clearInterval(this.#keepalive);
+    this.#keepalive.stop();
     this.#gate.live.remove(this.id);
     this.#record.recorder.note('transport', {
       leg: from === undefined ? 'gate' : from === DOWN ? 'downstream' : 'upstream',
       disconnected: reason.message,
     });
+    this.#reception?.end(reason, status, from === DOWN);
     if (from === undefined || reason.code === 'recording-failed') {
       this.#closeLegs();
       return;
@@ -381,6 +394,6 @@ export class Connection {
   #finish(): void {
     this.#sealed = true;
     for (const resolve of this.#endWaiters.splice(0)) resolve();
-    this.#onEnded();
+    this.#owner.onEnded();
   }
 }

@@ -68,7 +68,7 @@ function accepted(reply: Buffer): boolean {
 }
 
 export class Forwards {
-  readonly #destination: Destination | undefined;
+  readonly #where: () => Destination | undefined;
   readonly #limit: number;
   readonly #listening: Listening[] = [];
   /** Sessions with X11; for one of a single connection only until that has come. */
@@ -76,9 +76,14 @@ export class Forwards {
   #agent = false;
 
   /** `limit` is how many addresses the target may listen at, those it has yet to agree to included. */
-  constructor(destination: Destination | undefined, limit: number) {
-    this.#destination = destination;
+  constructor(where: () => Destination | undefined, limit: number) {
+    this.#where = where;
     this.#limit = limit;
+  }
+
+  /** Asked anew each time: who named no target may choose one later. */
+  get #destination(): Destination | undefined {
+    return this.#where();
   }
 
   /** Addresses where the target listens or was asked to. */

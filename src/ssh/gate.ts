@@ -15,6 +15,12 @@ import type { ReadBuffer } from './leg-socket.ts';
 import type { PacketPool } from './packet-pool.ts';
 import type { TransportLimits } from './transport-options.ts';
 
+/** A target and account where a user was. */
+export interface Visited {
+  readonly targetId: string;
+  readonly accountId: string;
+}
+
 export interface Gate {
   readonly config: Config;
   readonly log: Log;
@@ -25,10 +31,14 @@ export interface Gate {
   readonly penalties: Penalties;
   readonly live: LiveConnections;
   readonly facts: FactSink;
+  /** Where a user was, newest first. */
+  readonly recent: (userName: string) => Promise<readonly Visited[]>;
   readonly secrets: Secrets;
   readonly recording: RecordingServices;
   readonly pool: PacketPool;
   readonly readBuffer: ReadBuffer;
+  /** What legs are read into that run inside another one, which lies in `readBuffer` meanwhile. */
+  readonly innerBuffer: ReadBuffer;
   /** What users are offered. */
   readonly offer: Offer;
   /** Private host keys by signature algorithm. */

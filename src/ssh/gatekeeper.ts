@@ -64,9 +64,18 @@ export type OpenJudgement =
   | { readonly verdict: 'refuse'; readonly refusal: OpenRefusal }
   | { readonly verdict: 'pass'; readonly forwarding: Forwarding | undefined };
 
-function prohibit(text: string): OpenJudgement {
-  const reason = OPEN_FAILURE.administrativelyProhibited;
-  return { verdict: 'refuse', refusal: { reason, text, code: CODES.policy } };
+/** A refusal by a rule, or by the absence of one. */
+export function prohibited(text: string): OpenRefusal {
+  return { reason: OPEN_FAILURE.administrativelyProhibited, text, code: CODES.policy };
+}
+
+/** Judges what every channel must hold to; undefined where it does. */
+export function refusalOfSize(open: ChannelOpen, full: boolean): OpenRefusal | undefined {
+  if (open.maxPacket < MIN_PACKET) return prohibited('packets below 1,024 bytes are not supported');
+  if (full) {
+    return { reason: OPEN_FAILURE.resourceShortage, text: 'too many channels', code: CODES.limit };
+  }
+  return undefined;
 }
 
 /** Judges a channel that `side` wants to open. `failed` says why there is no upstream. */
@@ -83,15 +92,12 @@ export function judgeOpen(
     const code = denied ? CODES.policy : CODES.upstream;
     return { verdict: 'refuse', refusal: { reason, text: failed.message, code } };
   }
-  if (open.maxPacket < MIN_PACKET) return prohibit('packets below 1,024 bytes are not supported');
-  if (full) {
-    const text = 'too many channels';
-    const reason = OPEN_FAILURE.resourceShortage;
-    return { verdict: 'refuse', refusal: { reason, text, code: CODES.limit } };
-  }
+  const refusal = refusalOfSize(open, full);
+  if (refusal) return { verdict: 'refuse', refusal };
   if (side === DOWN && open.type === 'session') return { verdict: 'pass', forwarding: undefined };
   const forwarding = forwards.judgeOpen(side, open);
-  return typeof forwarding === 'string' ? prohibit(forwarding) : { verdict: 'pass', forwarding };
+  if (typeof forwarding !== 'string') return { verdict: 'pass', forwarding };
+  return { verdict: 'refuse', refusal: prohibited(forwarding) };
 }
 
 /** Judges a request on a channel. */

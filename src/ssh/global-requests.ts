@@ -2,15 +2,18 @@
  * The global requests of a connection and their replies (RFC 4254 section 4): judged, recorded in the connection's own
  * trail, relayed or answered by the gate, each answer in its place among those of the other side.
  */
+import { ProtocolError } from '../base/errors.ts';
 import { CODES } from '../recording/container.ts';
 import { decodeGlobalRequest, encodeGlobalRequest, MSG } from '../wire/messages.ts';
 import type { Forwards } from './forwards.ts';
 import { judgeGlobal } from './gatekeeper.ts';
 import { DOWN, ReplyQueue, UP, other } from './mux.ts';
 import type { Side } from './mux.ts';
+import type { HeldMessage } from './passage.ts';
 import * as kinds from './record-kinds.ts';
 import type { RelayOptions } from './relay-options.ts';
 
+const MAX_HELD = 64;
 const NO = Buffer.from([MSG.requestFailure]);
 
 export class GlobalRequests {
@@ -18,6 +21,8 @@ export class GlobalRequests {
   readonly #forwards: Forwards;
   /** Requests that each side has yet to answer. */
   readonly #unanswered: readonly [ReplyQueue, ReplyQueue];
+  /** What waits for a target to be chosen. */
+  readonly #held: HeldMessage[] = [];
   #failed = false;
 
   constructor(options: RelayOptions, forwards: Forwards) {
@@ -47,7 +52,8 @@ export class GlobalRequests {
     const to = other(side);
     const judgement = judgeGlobal(side, request, this.#forwards);
     if (judgement.verdict === 'pass' && !this.#failed) {
-      passage.pass(side, writer, kind, -1, payload);
+      if (this.#options.host && side === DOWN) this.#hold(passage.hold(writer, kind, payload));
+      else passage.pass(side, writer, kind, -1, payload);
       const { listen } = judgement;
       const settle = listen && this.#forwards.asked(listen, request.wantReply);
       if (request.wantReply) this.#unanswered[to].relayed(settle);
@@ -62,6 +68,22 @@ export class GlobalRequests {
       if (judgement.verdict === 'own') passage.own(side, NO);
       else this.#refuse(side);
     });
+  }
+
+  /**
+   * Without a target nothing leaves before the session that chooses one: OpenSSH says in its first session already that
+   * no more will follow (`no-more-sessions@openssh.com`).
+   */
+  #hold(message: HeldMessage): void {
+    if (this.#held.length >= MAX_HELD) {
+      throw new ProtocolError('too much is asked before there is a target');
+    }
+    this.#held.push(message);
+  }
+
+  /** There is a target, and its first session has been asked for. */
+  release(): void {
+    for (const message of this.#held.splice(0)) this.#options.passage.release(message, -1);
   }
 
   #refuse(side: Side): void {

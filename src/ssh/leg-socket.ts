@@ -4,6 +4,7 @@
  * they are made (Node has the option for outgoing ones alone), so their handle is moved to a socket that was.
  */
 import { Socket, connect } from 'node:net';
+import type { Writable } from 'node:stream';
 
 import { ProtocolError } from '../base/errors.ts';
 
@@ -31,8 +32,22 @@ export class ReadBuffer {
   }
 }
 
+/** What a leg's bytes go out by: written like any stream, and stopped from reading like a socket. */
+export interface LegStream extends Writable {
+  pause(): this;
+  resume(): this;
+}
+
+/** What carries a leg: a socket, or a channel that the gate ends (`channel-leg.ts`). */
+export interface Leg {
+  readonly socket: LegStream;
+  /** Chunks lie in it, behind its headroom. */
+  readonly shared: ReadBuffer;
+  onChunk: (chunk: Buffer) => void;
+}
+
 /** A socket and who is told of what it reads. */
-export class LegSocket {
+export class LegSocket implements Leg {
   readonly socket: Socket;
   /** Called with a view of the shared buffer. */
   onChunk: (chunk: Buffer) => void = () => undefined;
@@ -48,6 +63,7 @@ export class LegSocket {
         return true;
       },
     });
+    this.socket.setNoDelay(true);
   }
 
   static dial(host: string, port: number, shared: ReadBuffer): LegSocket {

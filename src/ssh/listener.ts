@@ -7,9 +7,11 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 
 import { AppError, reasonOf } from '../base/errors.ts';
 import { Connection } from './connection.ts';
+import { frontDoor } from './door.ts';
 import type { Gate } from './gate.ts';
 import { LegSocket } from './leg-socket.ts';
 import { Newcomer } from './newcomer.ts';
+import type { Arrival } from './newcomer.ts';
 
 const BACKLOG = 1024;
 
@@ -46,7 +48,7 @@ export class Listener {
 
   #onSocket(socket: Socket): void {
     const address = socket.remoteAddress;
-    const { penalties, peerLog, log } = this.#gate;
+    const { penalties, peerLog } = this.#gate;
     const admission = penalties.admit(address, this.#newcomers.size);
     if (admission !== 'ok') {
       peerLog.info(address ?? '', { event: admission, source: address }, 'connection dropped');
@@ -56,29 +58,44 @@ export class Listener {
     }
     const leg = LegSocket.adopt(socket, this.#gate.readBuffer);
     if (!leg) return;
-    const newcomer: Newcomer = new Newcomer(this.#gate, leg, {
+    const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = leg.socket;
+    // An IPv4 address, where the socket takes both.
+    const reached = { host: localAddress.replace(/^::ffff:/, ''), port: localPort };
+    const door = frontDoor(this.#gate, remoteAddress, remotePort, reached);
+    const newcomer: Newcomer = new Newcomer(this.#gate, leg, door, {
       onArrival: (arrival) => {
         this.#newcomers.delete(newcomer);
-        const connection: Connection = new Connection(this.#gate, arrival, () => {
-          this.#connections.delete(connection);
-          log.audit({ event: 'session-ended', connection: connection.id }, 'session ended');
-        });
-        this.#connections.add(connection);
-        log.audit(
-          {
-            event: 'session-started',
-            connection: connection.id,
-            user: arrival.identity.userName,
-            source: arrival.address,
-            loginName: arrival.loginName.text,
-          },
-          'session started',
-        );
+        this.#welcome(arrival);
       },
       onGone: () => this.#newcomers.delete(newcomer),
     });
     this.#newcomers.add(newcomer);
     newcomer.start();
+  }
+
+  /** Begins a connection, of somebody who came to the port or through another connection. */
+  #welcome(arrival: Arrival): Connection {
+    const { log } = this.#gate;
+    const connection: Connection = new Connection(this.#gate, arrival, {
+      onEnded: () => {
+        this.#connections.delete(connection);
+        log.audit({ event: 'session-ended', connection: connection.id }, 'session ended');
+      },
+      welcome: (inner) => this.#welcome(inner),
+    });
+    this.#connections.add(connection);
+    log.audit(
+      {
+        event: 'session-started',
+        connection: connection.id,
+        user: arrival.identity.userName,
+        source: arrival.address,
+        loginName: arrival.loginName.text,
+        ...(arrival.parent === undefined ? {} : { through: arrival.parent }),
+      },
+      'session started',
+    );
+    return connection;
   }
 
   /** Accepts nothing more, and ends what is under way with `reason`; settles when every trail is sealed. */

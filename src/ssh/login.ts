@@ -23,9 +23,9 @@ import {
   signedData,
 } from '../wire/userauth.ts';
 import type { UserauthRequest } from '../wire/userauth.ts';
-import type { Authenticator, Identity, LoginMethod } from '../access/authn.ts';
-import { parseLoginName } from '../access/destination.ts';
+import type { Identity } from '../access/authn.ts';
 import type { LoginName } from '../access/destination.ts';
+import type { Door } from './door.ts';
 import type { Transport } from './transport.ts';
 
 /** A dialogue that must follow the first factor: the password of an account that asks for its own. */
@@ -48,8 +48,7 @@ export interface LoggedIn {
 }
 
 export interface LoginOptions {
-  readonly authenticator: Authenticator;
-  readonly methods: readonly LoginMethod[];
+  readonly door: Pick<Door, 'known' | 'methods' | 'parseName' | 'prover'>;
   readonly maxTries: number;
   readonly banner: string;
   /** Monotonic microseconds. */
@@ -153,7 +152,7 @@ export class Login {
     }
     if (!this.#user) {
       this.#user = Buffer.from(request.user);
-      this.#name = parseLoginName(this.#user);
+      this.#name = this.#options.door.parseName(this.#user);
     } else if (!this.#user.equals(request.user)) {
       throw new ProtocolError('the user name changed during login');
     }
@@ -173,8 +172,11 @@ export class Login {
       else this.#fail(method, startedAt);
       return;
     }
-    const methods: readonly string[] = this.#options.methods;
-    if (method === 'none' && !this.#noneTried) {
+    const { known } = this.#options.door;
+    const methods: readonly string[] = this.#options.door.methods;
+    if (method === 'none' && known) {
+      this.#succeed(known, method);
+    } else if (method === 'none' && !this.#noneTried) {
       // Asks which methods there are (RFC 4252 section 5.2) and is no attempt the first time.
       this.#noneTried = true;
       this.#answerFailure(startedAt);
@@ -196,14 +198,14 @@ export class Login {
     const { algorithm, blob, signature, signedEnd } = decodePublickey(request.fields);
     const fits = algorithmsOf(keyTypeOf(blob)).includes(algorithm);
     const user = this.#name?.user ?? '';
-    const identity = fits ? this.#options.authenticator.identityByKey(user, blob) : undefined;
+    const identity = fits ? this.#options.door.prover.identityByKey(user, blob) : undefined;
     if (!identity) {
       this.#fail('publickey', startedAt);
     } else if (!signature) {
       this.#transport.send(encodePkOk(algorithm, blob));
     } else {
       const data = signedData(this.#transport.sessionId, payload, signedEnd);
-      if (verifySignature(blob, algorithm, data, signature)) this.#succeed(identity);
+      if (verifySignature(blob, algorithm, data, signature)) this.#succeed(identity, 'publickey');
       else this.#fail('publickey', startedAt);
     }
   }
@@ -224,9 +226,9 @@ export class Login {
     startedAt: number,
   ): void {
     const user = this.#name?.user ?? '';
-    const check = this.#options.authenticator.identityByPassword(user, password, method);
+    const check = this.#options.door.prover.identityByPassword(user, password, method);
     this.#decide(check, (identity) => {
-      if (identity) this.#succeed(identity);
+      if (identity) this.#succeed(identity, method);
       else this.#fail(method, startedAt);
     });
   }
@@ -283,11 +285,11 @@ export class Login {
   }
 
   #answerFailure(startedAt: number): void {
-    const delay = this.#options.authenticator.failureDelay(this.#name?.user ?? '', startedAt);
+    const delay = this.#options.door.prover.failureDelay(this.#name?.user ?? '', startedAt);
     this.#deciding = true;
     this.#timer = setTimeout(() => {
       this.#deciding = false;
-      const methods = this.#second ? ['keyboard-interactive'] : this.#options.methods;
+      const methods = this.#second ? ['keyboard-interactive'] : this.#options.door.methods;
       this.#transport.send(encodeFailure(methods, false));
       try {
         this.#drain();
@@ -301,15 +303,15 @@ export class Login {
     }, delay);
   }
 
-  #succeed(identity: Identity): void {
+  #succeed(identity: Identity, method: string): void {
     const name = this.#name;
     if (!name) throw new AppError('internal', 'login without a name');
     const second = this.#options.secondStep(identity, name);
     if (!second) {
-      this.#finish(identity, identity.method);
+      this.#finish(identity, method);
       return;
     }
-    this.#tried.push(identity.method);
+    this.#tried.push(method);
     this.#first = identity;
     this.#second = second;
     this.#transport.send(encodeFailure(['keyboard-interactive'], true));

@@ -36,6 +36,16 @@ export interface ChannelWatch {
   end(): void;
 }
 
+/** The gate's own end of a channel in state `own` (`endpoint.ts`, `splice.ts`). */
+export interface LocalEnd {
+  /** A message on the channel, from either side; false leaves it to the relay. */
+  onMessage(side: Side, payload: Buffer): boolean;
+  /** The leg towards the user takes more again. */
+  onDrained(): void;
+  /** The channel is over. */
+  onOver(): void;
+}
+
 export class Channel {
   readonly number: number;
   readonly ordinal: number;
@@ -60,6 +70,8 @@ export class Channel {
   end = '';
   /** Set while its first bytes have not told what it carries. */
   watch: ChannelWatch | undefined;
+  /** Set while the gate itself is an end of it. */
+  local: LocalEnd | undefined;
 
   constructor(
     number: number,
@@ -94,6 +106,12 @@ export class Channel {
     if (credit < 0 && -credit > this.#largest[side] / 10) {
       throw new ProtocolError('more data than the window allows');
     }
+  }
+
+  /** Bytes of `side` that were spent go back to be sent anew, on another way. */
+  refund(side: Side, amount: number): void {
+    this.credit[side] += amount;
+    this.bytes[side] -= amount;
   }
 
   /** Keeps how the channel ended, as the target's exit request says; one that cannot be read says nothing. */
@@ -164,9 +182,9 @@ export class ReplyQueue {
     this.#push(settle === undefined ? RELAYED : { origin: 'relayed', give: undefined, settle });
   }
 
-  /** A request of ours was sent. */
-  own(): void {
-    this.#push(OWN);
+  /** A request of ours was sent, or one whose reply has been given already; `settle` hears its reply. */
+  own(settle?: (reply: Buffer) => void): void {
+    this.#push(settle === undefined ? OWN : { origin: 'own', give: undefined, settle });
   }
 
   /** A request was not passed on: `give` answers it as soon as all requests before it have been answered. */
@@ -209,6 +227,8 @@ export interface ChannelLimits {
 /** The channels of a connection by our number; numbers are given again once a channel is over. */
 export class ChannelTable {
   readonly #channels: (Channel | undefined)[] = [];
+  /** Whether the gate is, or was, an end of one of them. */
+  hasLocal = false;
   readonly #limits: ChannelLimits;
   readonly #onEnded: (channel: Channel) => void;
   #ordinals = 0;

@@ -5,15 +5,15 @@
 import { AppError } from '../base/errors.ts';
 import type { Identity } from '../access/authn.ts';
 import type { LoginName } from '../access/destination.ts';
-import { decide } from '../access/policy.ts';
 import type { Decision } from '../access/policy.ts';
 import type { PenaltyKind } from '../access/penalties.ts';
 import { cannotRecord } from '../recording/connection-recorder.ts';
 import { SIGNATURE_ALGORITHMS } from '../wire/publickey.ts';
 import { AskedLogin } from './asked-login.ts';
+import type { Door } from './door.ts';
 import { transportLimits } from './gate.ts';
 import type { Gate } from './gate.ts';
-import type { LegSocket } from './leg-socket.ts';
+import type { Leg } from './leg-socket.ts';
 import { Login } from './login.ts';
 import type { LoggedIn, SecondStep } from './login.ts';
 import { Transport } from './transport.ts';
@@ -23,6 +23,9 @@ export interface Arrival extends LoggedIn {
   readonly down: Transport;
   readonly address: string;
   readonly port: number;
+  readonly reached: Door['reached'];
+  /** The connection that it is in, where it came through one. */
+  readonly parent: string | undefined;
   readonly decision: Decision;
   /** The way to a target whose password was asked for within the login. */
   readonly asked: AskedLogin | undefined;
@@ -38,8 +41,7 @@ export interface NewcomerEvents {
 export class Newcomer {
   readonly #gate: Gate;
   readonly #events: NewcomerEvents;
-  readonly #address: string;
-  readonly #port: number;
+  readonly #door: Door;
   readonly #down: Transport;
   readonly #login: Login;
   readonly #abort = new AbortController();
@@ -49,12 +51,12 @@ export class Newcomer {
   /** What the keys that were refused cost if nobody logs in after all. */
   #owed: PenaltyKind | undefined;
 
-  constructor(gate: Gate, leg: LegSocket, events: NewcomerEvents) {
+  constructor(gate: Gate, leg: Leg, door: Door, events: NewcomerEvents) {
     this.#gate = gate;
     this.#events = events;
-    this.#address = leg.socket.remoteAddress ?? '';
-    this.#port = leg.socket.remotePort ?? 0;
-    const { config, authenticator, pool, offer, hostKeys, recording } = gate;
+    this.#door = door;
+    const { config, pool, recording } = gate;
+    const { hostCertificate, hostKeys, offer } = door;
     this.#down = new Transport({
       role: 'downstream',
       leg,
@@ -62,6 +64,7 @@ export class Newcomer {
       ident: config.ident,
       offer,
       hostKeys,
+      ...(hostCertificate && { hostCertificate }),
       limits: transportLimits(gate),
       extensions: {
         'server-sig-algs': SIGNATURE_ALGORITHMS.join(','),
@@ -70,8 +73,7 @@ export class Newcomer {
       nowMs: () => recording.nowUs() / 1000,
     });
     this.#login = new Login(this.#down, {
-      authenticator,
-      methods: config.login.methods,
+      door,
       maxTries: config.login.max_tries,
       banner: config.banner,
       nowUs: recording.nowUs,
@@ -84,7 +86,7 @@ export class Newcomer {
   /** Starts to speak with the user. */
   start(): void {
     this.#grace = setTimeout(() => {
-      this.#gate.penalties.penalise(this.#address, 'grace_exceeded');
+      this.#door.penalise('grace_exceeded');
       this.close(new AppError('login-timeout', 'login took too long'));
     }, this.#gate.config.login.grace_s * 1000);
     this.#down.start({
@@ -105,10 +107,10 @@ export class Newcomer {
     // A client tries every key that it has, and nobody guesses one: that costs once, and only a login that fails. Each
     // password is a guess.
     if (method === 'publickey') this.#owed = penalty;
-    else this.#gate.penalties.penalise(this.#address, penalty);
+    else this.#door.penalise(penalty);
     this.#gate.peerLog.audit(
-      this.#address,
-      { event: 'login-failed', source: this.#address, loginName: name.text, method },
+      this.#door.address,
+      { event: 'login-failed', source: this.#door.address, loginName: name.text, method },
       'login failed',
     );
   }
@@ -119,15 +121,15 @@ export class Newcomer {
     this.#abort.abort();
     if (this.#asked) this.#auditAsked(reason);
     this.#asked?.close();
-    if (this.#owed) this.#gate.penalties.penalise(this.#address, this.#owed);
+    if (this.#owed) this.#door.penalise(this.#owed);
     if (this.#login.tried.length === 0 && reason.code !== 'login-timeout') {
-      this.#gate.penalties.penalise(this.#address, 'noauth');
+      this.#door.penalise('noauth');
     }
     this.#gate.peerLog.info(
-      this.#address,
+      this.#door.address,
       {
         event: 'not-logged-in',
-        source: this.#address,
+        source: this.#door.address,
         client: this.#down.peerIdent,
         reason: reason.message,
       },
@@ -142,7 +144,7 @@ export class Newcomer {
     this.#gate.log.audit(
       {
         event: 'target-login-ended',
-        source: this.#address,
+        source: this.#door.address,
         loginName: this.#login.name?.text,
         target: destination?.target.name,
         account: destination?.account.name,
@@ -154,8 +156,8 @@ export class Newcomer {
 
   /** Decides the destination once; an account that asks for its password makes the login go on. */
   #secondStep(identity: Identity, name: LoginName): SecondStep | undefined {
-    this.#decision = decide(this.#gate.snapshots.current, identity, name);
-    if (this.#decision.kind === 'refused') return undefined;
+    this.#decision = this.#door.decide(identity, name);
+    if (this.#decision.kind !== 'allowed') return undefined;
     const { destination } = this.#decision;
     if (destination.account.credential.kind !== 'ask') return undefined;
     this.#asked = new AskedLogin(this.#gate, destination, this.#abort.signal);
@@ -173,8 +175,10 @@ export class Newcomer {
     this.#events.onArrival({
       ...result,
       down: this.#down,
-      address: this.#address,
-      port: this.#port,
+      address: this.#door.address,
+      port: this.#door.port,
+      reached: this.#door.reached,
+      parent: this.#door.parent,
       decision: this.#decision,
       asked: this.#asked,
     });

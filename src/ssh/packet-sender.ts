@@ -2,10 +2,9 @@
  * The way out of one transport: builds packets, has them encrypted where they lie, and writes what one tick has built
  * in as few writes as it can, since packets carved one behind the other leave as one piece.
  */
-import type { Socket } from 'node:net';
-
 import { packetShape } from '../wire/ssh2.ts';
 import type { PacketShape, Protocol } from '../wire/ssh2.ts';
+import type { LegStream } from './leg-socket.ts';
 import type { PacketPool } from './packet-pool.ts';
 
 /** A message on its way out: its payload, inside the packet that it will leave in where that is known already. */
@@ -19,7 +18,7 @@ export interface Outgoing {
 const SMALL = 8 * 1024;
 
 export class PacketSender {
-  readonly #socket: Socket;
+  readonly #socket: LegStream;
   readonly #pool: PacketPool;
   #shape: PacketShape | undefined;
   #out: Buffer[] = [];
@@ -31,7 +30,7 @@ export class PacketSender {
   /** Bytes sent since this was last set to 0. */
   bytes = 0;
 
-  constructor(socket: Socket, pool: PacketPool) {
+  constructor(socket: LegStream, pool: PacketPool) {
     this.#socket = socket;
     this.#pool = pool;
   }

@@ -30,6 +30,13 @@ export interface PassageLimits {
   readonly unsent_bytes: number;
 }
 
+/** A message of the user's that is recorded and waits for a word. */
+export interface HeldMessage {
+  readonly writer: ContainerWriter;
+  readonly ordinal: number;
+  readonly payload: Buffer;
+}
+
 export class Passage {
   readonly #legs: [Transport, Transport | undefined];
   readonly #queues: readonly [LegQueue<Outgoing>, LegQueue<Outgoing>] = [
@@ -97,6 +104,11 @@ export class Passage {
   /** Whether all that came from `side` has left for the other one. */
   drained(side: Side): boolean {
     return this.#queues[other(side)].length === 0;
+  }
+
+  /** How much the gate itself may add to what waits for a leg. */
+  room(to: Side): number {
+    return this.#limits.unsent_bytes - this.#backlog(to);
   }
 
   #backlog(to: Side): number {
@@ -168,6 +180,19 @@ export class Passage {
     writer.put(KINDS.policy, DIRECTION.none, FATE.made, CODES.none, payload);
   }
 
+  /** Records a whole message from downstream, and keeps it back until `release`. */
+  hold(writer: ContainerWriter, kind: number, payload: Buffer): HeldMessage {
+    const copy = Buffer.from(payload);
+    const ordinal = writer.put(kind, DIRECTION.up, FATE.held, CODES.none, copy);
+    return { writer, ordinal, payload: copy };
+  }
+
+  /** Passes on what was held back, with `recipient` as its channel number; below 0 there is none. */
+  release({ writer, ordinal, payload }: HeldMessage, recipient: number): void {
+    const message = copyOf(payload, recipient);
+    this.#queues[UP].push(writer, ordinal, message, payload.length + MESSAGE_COST);
+  }
+
   /** Records a message from `side` that does not pass. */
   withhold(side: Side, writer: ContainerWriter, kind: number, payload: Buffer, code: number): void {
     const copy = Buffer.from(payload);
@@ -191,6 +216,23 @@ export class Passage {
     const data = payload.subarray(at);
     const ordinal = writer.put(kind, DIRECTION_FROM[other(side)], FATE.made, CODES.leg, data);
     this.#queues[side].push(writer, ordinal, copyOf(payload, -1), payload.length + MESSAGE_COST);
+  }
+
+  /**
+   * Sends data of ours to downstream, behind its record, which holds the message from `at` on; without a writer it is not
+   * recorded, and only keeps its place. It counts as no answer: whoever writes it looks at `room` first.
+   */
+  makeOutput(
+    writer: ContainerWriter | undefined,
+    kind: number,
+    message: Buffer,
+    at: number,
+    code: number,
+  ): void {
+    const data = message.subarray(at);
+    const ordinal = writer?.put(kind, DIRECTION.down, FATE.made, code, data) ?? 0;
+    const outgoing = { payload: message, packet: undefined, shape: undefined };
+    this.#queues[DOWN].push(writer, ordinal, outgoing, message.length + MESSAGE_COST);
   }
 
   /** Sends what concerns one leg alone and no trail is about, in its order. */

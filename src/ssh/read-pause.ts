@@ -3,17 +3,17 @@
  * or answered is read whatever is paused: nothing but its messages can come until it is over, and as long as it lasts
  * nothing is sent either, so that two legs which wait for each other to send would wait for ever.
  */
-import type { Socket } from 'node:net';
+import type { LegStream } from './leg-socket.ts';
 
 /** `hold` until upstream is there, `backlog` while too much waits for the other leg. */
 export const PAUSE = { hold: 1, backlog: 2 } as const;
 
 export class ReadPause {
-  readonly #socket: Socket;
+  readonly #socket: LegStream;
   #who = 0;
   #needed = false;
 
-  constructor(socket: Socket) {
+  constructor(socket: LegStream) {
     this.#socket = socket;
   }
 

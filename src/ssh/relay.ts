@@ -17,7 +17,7 @@ import { ChannelTable, DOWN, UP, other } from './mux.ts';
 import type { Channel, Side } from './mux.ts';
 import { OwnChannel } from './own-channel.ts';
 import type { OwnChannelEvents } from './own-channel.ts';
-import type { Passage } from './passage.ts';
+import type { HeldMessage, Passage } from './passage.ts';
 import * as kinds from './record-kinds.ts';
 import type { RelayOptions } from './relay-options.ts';
 
@@ -35,15 +35,16 @@ export class Relay {
     const { events, limits, passage } = options;
     this.#options = options;
     this.passage = passage;
-    this.#forwards = new Forwards(options.destination, limits.forwards);
+    this.#forwards = new Forwards(() => options.destination, limits.forwards);
     this.#channels = new ChannelTable(limits, (channel) => {
       channel.watch?.end();
+      channel.local?.onOver();
       this.#forwards.ended(channel);
       events.onChannelEnded(channel);
     });
     this.#opens = new ChannelOpens(options, this.#channels, this.#forwards, {
       onCarries: (channel, protocol) => events.onChannelCarries(channel, protocol),
-      onRefused: (channel, why) => this.#refuse(channel, why),
+      onRefused: (channel, why) => this.refuse(channel, why),
     });
     this.#globals = new GlobalRequests(options, this.#forwards);
   }
@@ -54,8 +55,15 @@ export class Relay {
 
   /** Some container has advanced: delivers what is recorded by now. */
   onWritten(): void {
-    this.passage.drain(DOWN);
-    this.passage.drain(UP);
+    this.onWritable(DOWN);
+    this.onWritable(UP);
+  }
+
+  /** A leg takes more: delivers to it what is recorded by now, and then what the gate itself has for it. */
+  onWritable(side: Side): void {
+    this.passage.drain(side);
+    if (side === UP || !this.#channels.hasLocal) return;
+    for (const channel of this.#channels.all()) channel.local?.onDrained();
   }
 
   /** There is no upstream and there will be none: answers what is outstanding, and all that comes yet, with `error`. */
@@ -140,11 +148,15 @@ export class Relay {
     return taken;
   }
 
-  /** The open channel a message is for; undefined: ignored. Behind a CLOSE all passes until both sides have closed. */
-  #channelOf(payload: Buffer): Channel | undefined {
+  /**
+   * The open channel a message is for; undefined: ignored, or taken by the gate's own end. Behind a CLOSE all passes until
+   * both sides have closed.
+   */
+  #channelOf(side: Side, payload: Buffer): Channel | undefined {
     if (payload.length < 5) throw new ProtocolError('a channel message without a channel');
     const channel = this.#channels.get(payload.readUInt32BE(1));
-    return channel?.state === 'open' ? channel : undefined;
+    if (channel?.local === undefined) return channel?.state === 'open' ? channel : undefined;
+    return channel.local.onMessage(side, payload) || channel.state !== 'open' ? undefined : channel;
   }
 
   /**
@@ -155,7 +167,7 @@ export class Relay {
    *   string    data                              data
    */
   #onData(side: Side, payload: Buffer): void {
-    const channel = this.#channelOf(payload);
+    const channel = this.#channelOf(side, payload);
     const plain = payload[0] === MSG.channelData;
     const at = plain ? 9 : 13;
     if (payload.length < at || payload.readUInt32BE(at - 4) !== payload.length - at) {
@@ -175,13 +187,18 @@ export class Relay {
   }
 
   #onAdjust(side: Side, payload: Buffer): void {
-    const channel = this.#channelOf(payload);
+    const channel = this.#channelOf(side, payload);
     if (payload.length !== 9) throw new ProtocolError('a window adjust of a wrong size');
     if (!channel) return;
+    this.adjust(side, channel, payload);
+  }
+
+  /** Passes on what `side` grants, lowered by what the other one has had from us. */
+  adjust(side: Side, channel: Channel, payload: Buffer): void {
     const to = other(side);
     const amount = payload.readUInt32BE(5);
-    channel.grant(to, amount);
     const passed = channel.passedAdjust(to, amount);
+    channel.grant(to, passed);
     if (passed === amount) {
       this.passage.pass(side, channel.writer, KINDS.window, channel.peer[to], payload);
     } else if (passed === 0) {
@@ -202,7 +219,7 @@ export class Relay {
   }
 
   #onEof(side: Side, payload: Buffer): void {
-    const channel = this.#channelOf(payload);
+    const channel = this.#channelOf(side, payload);
     const to = other(side);
     if (!channel) return;
     channel.watch?.release(side);
@@ -210,7 +227,7 @@ export class Relay {
   }
 
   #onClose(side: Side, payload: Buffer): void {
-    const channel = this.#channelOf(payload) ?? this.#channels.get(payload.readUInt32BE(1));
+    const channel = this.#channelOf(side, payload) ?? this.#channels.get(payload.readUInt32BE(1));
     if (!channel || channel.closed[side]) return;
     if (channel.state === 'open') {
       channel.watch?.release(side);
@@ -221,7 +238,7 @@ export class Relay {
   }
 
   /** The gate closes a channel on both sides; what still comes in it is ignored, and it is over with their CLOSE. */
-  #refuse(channel: Channel, why: string): void {
+  refuse(channel: Channel, why: string): void {
     channel.end = `refused: ${why}`;
     channel.watch = undefined;
     channel.state = 'closing';
@@ -233,7 +250,7 @@ export class Relay {
   }
 
   #onRequest(side: Side, payload: Buffer): void {
-    const channel = this.#channelOf(payload);
+    const channel = this.#channelOf(side, payload);
     const request = decodeChannelRequest(payload);
     if (!channel) return;
     const to = other(side);
@@ -260,10 +277,43 @@ export class Relay {
     });
   }
 
-  #requestPassed(channel: Channel, to: Side, passed: Passed, wantReply: boolean): void {
+  /** A session that began at the gate has been opened at its target: what waited for that follows. */
+  releaseHeld(): void {
+    this.#globals.release();
+  }
+
+  /**
+   * Passes on a request of the user that was held until there was an upstream. It has been granted, so what comes of it
+   * is heard by `onReply` alone; one that no rule allows here stays where it is.
+   */
+  replay(channel: Channel, held: HeldMessage, onReply: (reply: Buffer) => void): void {
+    const { payload } = held;
+    const request = decodeChannelRequest(payload);
+    const judgement = judgeRequest(DOWN, request, this.#options.destination, this.#forwards);
+    if (judgement.verdict !== 'pass') {
+      const why = judgement.verdict === 'refuse' ? judgement.why : 'concerns the gate alone';
+      this.passage.note(channel.writer, { withheld: request.type, why });
+      return;
+    }
+    this.passage.release(held, channel.peer[UP]);
+    this.#requestPassed(channel, UP, judgement, request.wantReply, onReply);
+  }
+
+  #requestPassed(
+    channel: Channel,
+    to: Side,
+    passed: Passed,
+    wantReply: boolean,
+    swallow?: (reply: Buffer) => void,
+  ): void {
     const { kind, command, wish } = passed;
     const settle = wish && this.#forwards.offered(channel, wish, wantReply);
-    if (wantReply) channel.unanswered[to].relayed(settle);
+    if (wantReply && swallow) {
+      channel.unanswered[to].own((reply) => {
+        settle?.(reply);
+        swallow(reply);
+      });
+    } else if (wantReply) channel.unanswered[to].relayed(settle);
     if (kind === undefined) return;
     channel.kind = kind;
     channel.end = '';
@@ -271,7 +321,7 @@ export class Relay {
   }
 
   #onChannelReply(side: Side, payload: Buffer): void {
-    const channel = this.#channelOf(payload);
+    const channel = this.#channelOf(side, payload);
     const origin = channel?.unanswered[side].next(payload);
     // A reply that nobody asked for has no place in the order of replies.
     if (!channel || origin === undefined) return;

@@ -9,10 +9,12 @@ import { ConnectionRecorder } from '../recording/connection-recorder.ts';
 import type { RecorderEvents, RecordingServices } from '../recording/connection-recorder.ts';
 import type { Protocol } from './first-bytes.ts';
 import type { Forwarding } from './forwards.ts';
+import type { Destination } from '../access/policy.ts';
 import { DOWN } from './mux.ts';
 import type { Channel } from './mux.ts';
 import type { RelayEvents } from './relay-options.ts';
 import type { Transport } from './transport.ts';
+import type { Upstream } from './upstream.ts';
 
 export type EndStatus = 'DISCONNECTED' | 'TERMINATED';
 
@@ -61,6 +63,41 @@ export class SessionRecord implements RelayEvents {
 
   #emit(value: FactValue): void {
     this.#facts.emit({ connection: this.#connection, sequence: this.#sequence++, value });
+  }
+
+  destinationChosen({ target, account, rules }: Destination): void {
+    this.tell({
+      kind: 'destination-chosen',
+      targetId: target.id,
+      target: target.name,
+      accountId: account.id,
+      account: account.name,
+      address: target.address,
+      port: target.port,
+      rule: rules.join(', '),
+    });
+  }
+
+  /** The target is there: who it is, and that what was held goes on to it. */
+  upstreamReached({ banners, learned, target, transport }: Upstream): void {
+    for (const hostKey of learned) {
+      this.tell({
+        kind: 'host-key-learned',
+        targetId: target.id,
+        target: target.name,
+        hostKey,
+      });
+    }
+    for (const banner of banners) {
+      this.recorder.note('transport', { leg: 'upstream', banner: banner.toString('utf8') });
+    }
+    this.recorder.note('transport', {
+      leg: 'upstream',
+      version: transport.peerIdent,
+      strict: transport.strict,
+      released: 'what was held before is passed on from here',
+    });
+    this.tellNegotiated('upstream', transport);
   }
 
   openChannelTrail(...[ordinal, type, openedBy]: Parameters<RelayEvents['openChannelTrail']>) {

@@ -2,7 +2,7 @@
 import type { AppError } from '../base/errors.ts';
 import type { Offer, ParsedKey } from '../wire/ssh2.ts';
 import type { Role } from './filter.ts';
-import type { LegSocket } from './leg-socket.ts';
+import type { Leg } from './leg-socket.ts';
 import type { PacketPool } from './packet-pool.ts';
 
 /** What is offered in KEXINIT; the same ciphers and MACs in both directions. */
@@ -26,7 +26,7 @@ export interface TransportLimits {
 
 export interface TransportOptions {
   readonly role: Role;
-  readonly leg: LegSocket;
+  readonly leg: Leg;
   readonly pool: PacketPool;
   readonly ident: string;
   /** From `makeOffer`. */
@@ -34,6 +34,8 @@ export interface TransportOptions {
   readonly limits: TransportLimits;
   /** Downstream: private host keys by algorithm name. */
   readonly hostKeys?: Readonly<Record<string, ParsedKey>>;
+  /** Downstream: a certificate for the Ed25519 key among them (`wire/certificate.ts`). */
+  readonly hostCertificate?: Buffer;
   /** Upstream: whether this host key is the right one; asked at every key exchange. */
   readonly verifyHostKey?: (blob: Buffer) => boolean;
   /** Downstream: what EXT_INFO announces to clients that ask for it. */

@@ -4,8 +4,6 @@
  * is handed on, payload by payload. A payload handed on is a view into the read buffer: good until its handler returns,
  * never to be changed. However a transport ends, `onClose` is called exactly once and the socket is destroyed soon after.
  */
-import type { Socket } from 'node:net';
-
 import { AppError, DISCONNECT, ProtocolError, reasonOf } from '../base/errors.ts';
 import {
   decodeDisconnect,
@@ -18,7 +16,7 @@ import {
 import type { Negotiated, Protocol } from '../wire/ssh2.ts';
 import { verdictsOn } from './filter.ts';
 import type { Role, State, Verdict } from './filter.ts';
-import type { LegSocket } from './leg-socket.ts';
+import type { Leg, LegStream } from './leg-socket.ts';
 import { PacketReader } from './packet-reader.ts';
 import { PacketSender } from './packet-sender.ts';
 import type { Outgoing } from './packet-sender.ts';
@@ -34,8 +32,8 @@ const HELD_BYTES = 1024 * 1024;
 
 export class Transport {
   readonly role: Role;
-  readonly socket: Socket;
-  readonly #leg: LegSocket;
+  readonly socket: LegStream;
+  readonly #leg: Leg;
   readonly #protocol: Protocol;
   readonly #sender: PacketSender;
   readonly #peerLimits: PeerLimits;
@@ -88,7 +86,6 @@ export class Transport {
     const finish = protocol._onHandshakeComplete;
     protocol._onHandshakeComplete = (negotiated) => this.#onKeyExchanged(negotiated, finish);
     this.#arm(this.#limits.identMs, 'no identification line');
-    this.socket.setNoDelay(true);
     this.#leg.onChunk = (chunk) => this.#onData(chunk);
     this.socket.on('drain', () => this.#events?.onWritable());
     this.socket.on('error', (cause) => {

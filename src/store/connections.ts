@@ -79,6 +79,31 @@ export function connection(db: Database, id: string): Promise<ConnectionRow | un
   });
 }
 
+/** Looked at for where a user was. */
+const RECENT_ROWS = 200;
+
+/** Targets and accounts where a user was, newest first, each once; of his last connections alone. */
+export function recentDestinations(
+  db: Database,
+  user: string,
+): Promise<readonly { readonly targetId: string; readonly accountId: string }[]> {
+  return db.read(async (manager) => {
+    const rows = await manager
+      .createQueryBuilder(ConnectionEntity, 'c')
+      .where('c.user = :user', { user })
+      .orderBy('c.startedAt', 'DESC')
+      .limit(RECENT_ROWS)
+      .getMany();
+    const found = new Map<string, { targetId: string; accountId: string }>();
+    for (const { targetId, accountId } of rows) {
+      if (targetId === null || accountId === null) continue;
+      const key = `${targetId} ${accountId}`;
+      if (!found.has(key)) found.set(key, { targetId, accountId });
+    }
+    return [...found.values()];
+  });
+}
+
 /** The connections with these ids in the form that facts are applied to. */
 export async function loadStates(
   manager: EntityManager,

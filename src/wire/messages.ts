@@ -107,6 +107,64 @@ export function decodeOpenConfirmation(payload: Buffer): OpenConfirmation {
   };
 }
 
+export function encodeOpenConfirmation(fields: OpenConfirmation): Buffer {
+  const { recipient, sender, window, maxPacket } = fields;
+  return new Writer()
+    .uint8(MSG.channelOpenConfirmation)
+    .uint32(recipient)
+    .uint32(sender)
+    .uint32(window)
+    .uint32(maxPacket)
+    .done();
+}
+
+/** RFC 4254 section 5.2: byte, uint32 recipient channel, uint32 bytes to add. */
+export function encodeAdjust(recipient: number, amount: number): Buffer {
+  return new Writer().uint8(MSG.channelWindowAdjust).uint32(recipient).uint32(amount).done();
+}
+
+/** RFC 4254 section 5.2: byte, uint32 recipient channel, string data. */
+export function encodeData(recipient: number, data: Buffer): Buffer {
+  const payload = Buffer.allocUnsafe(9 + data.length);
+  payload[0] = MSG.channelData;
+  payload.writeUInt32BE(recipient, 1);
+  payload.writeUInt32BE(data.length, 5);
+  data.copy(payload, 9);
+  return payload;
+}
+
+/** RFC 4254 section 5.2: byte, uint32 recipient channel, uint32 data type code 1 (stderr), string data. */
+export function encodeExtendedData(recipient: number, data: Buffer): Buffer {
+  return new Writer()
+    .uint8(MSG.channelExtendedData)
+    .uint32(recipient)
+    .uint32(1)
+    .string(data)
+    .done();
+}
+
+/** RFC 4254 section 6.1: a session. */
+export function encodeSessionOpen(sender: number, window: number, maxPacket: number): Buffer {
+  return new Writer()
+    .uint8(MSG.channelOpen)
+    .string('session')
+    .uint32(sender)
+    .uint32(window)
+    .uint32(maxPacket)
+    .done();
+}
+
+/** RFC 4254 section 6.10: a request `exit-status` without a reply. */
+export function encodeExit(recipient: number, status: number): Buffer {
+  return new Writer()
+    .uint8(MSG.channelRequest)
+    .uint32(recipient)
+    .string('exit-status')
+    .boolean(false)
+    .uint32(status)
+    .done();
+}
+
 /**
  * RFC 4254 section 5.1:
  *   byte      SSH_MSG_CHANNEL_OPEN_FAILURE

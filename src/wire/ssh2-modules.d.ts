@@ -99,6 +99,7 @@ declare module 'ssh2/lib/protocol/keyParser.js' {
     getPublicSSH(): Buffer;
     getPrivatePEM(): string;
     isPrivateKey(): boolean;
+    sign(data: Buffer, algorithm?: string): Buffer | Error;
   }
   export function parseKey(
     data: string | Buffer,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Identity } from '../../src/access/authn.ts';
-import { allowsChannel, decide } from '../../src/access/policy.ts';
+import { allowsChannel, decide, reachable } from '../../src/access/policy.ts';
 import type { Wish } from '../../src/access/policy.ts';
 import { Snapshot } from '../../src/access/snapshot.ts';
 import type { Inventory } from '../../src/store/rows.ts';
@@ -64,8 +64,34 @@ test('without an account the only one that the rules name is meant', () => {
   assert.equal(decision.kind === 'allowed' && decision.destination.account.name, 'root');
 });
 
+test('who names no target is neither let through nor refused, unless nobody knows him any more', () => {
+  assert.equal(ask('alice', {}).kind, 'unnamed');
+  assert.equal(ask('off', {}).kind, 'refused');
+  assert.equal(ask('nobody', {}).kind, 'refused');
+});
+
+test('what one may reach is what he would be let through to, and nothing else', () => {
+  const snapshot = new Snapshot(inventory(BASE));
+  const of = (name: string): string[] =>
+    reachable(snapshot, identity(name)).map(({ account, target: to, channels }) => {
+      const kinds = [...channels].sort().join();
+      return `${account.name}@${to.name} ${kinds}`;
+    });
+  assert.deepEqual(of('alice'), ['root@db1 sftp,shell']);
+  assert.deepEqual(of('bob'), ['app@db1 exec', 'root@db1 exec']);
+  for (const name of ['nogroup', 'ghost', 'off', 'nobody']) assert.deepEqual(of(name), []);
+  for (const name of ['alice', 'bob', 'nogroup', 'ghost', 'off']) {
+    for (const row of BASE.targets ?? []) {
+      for (const { name: account } of row.accounts) {
+        const listed = of(name).some((text) => text.startsWith(`${account}@${row.name} `));
+        const decision = ask(name, { target: row.name, account });
+        assert.equal(decision.kind === 'allowed', listed, `${name} at ${account}@${row.name}`);
+      }
+    }
+  }
+});
+
 test('the detail says what was wrong', () => {
-  assert.equal(detail('alice', {}), 'no target named');
   assert.equal(detail('alice', { target: 'nope' }), 'unknown target "nope"');
   const unknown = detail('alice', { target: 'db1', account: 'x' });
   assert.equal(unknown, 'unknown account "x" on target "db1"');

@@ -56,3 +56,29 @@ test('the holder gives the newest, and who has an older one keeps it', () => {
   assert.equal(holder.current.user('a'), undefined);
   assert.equal(old.user('a')?.name, 'a');
 });
+
+test('a target is found by its name on its port or the usual one, or by its address and port', () => {
+  const db1 = { ...target('db1', ['x']), address: '10.0.0.5', port: 2200 };
+  const twin = { ...target('Twin', ['x']), address: '10.0.0.5', port: 2200 };
+  const six = { ...target('six', ['x']), address: '2001:DB8:0:0::1' };
+  const snapshot = new Snapshot(inventory({ targets: [six, twin, db1] }));
+  const at = (host: string, port: number): string[] => names(snapshot.targetsAt(host, port));
+  assert.deepEqual(at('db1', 22), ['db1']);
+  assert.deepEqual(at('DB1', 2200), ['db1']);
+  assert.deepEqual(at('twin', 22), ['Twin']);
+  assert.deepEqual(at('10.0.0.5', 2200), ['Twin', 'db1']);
+  assert.deepEqual(at('2001:db8::1', 22), ['six']);
+  const nowhere: [string, number][] = [
+    ['db1', 23],
+    ['10.0.0.5', 22],
+    ['::ffff:10.0.0.5', 2200],
+    ['010.0.0.5', 2200],
+    ['167772165', 2200],
+    ['db1.', 22],
+    ['db1 22', 2200],
+    ['', 22],
+    ['fe80::1%lo', 22],
+    ['constructor', 22],
+  ];
+  for (const [host, port] of nowhere) assert.deepEqual(at(host, port), [], `${host} ${port}`);
+});

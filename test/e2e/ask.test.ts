@@ -8,12 +8,13 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { freePort } from '../support/free-port.ts';
 import type { Inventory } from '../support/gate.ts';
+import { jumpConfig } from '../support/jump.ts';
 import { hasOpenSsh } from '../support/openssh.ts';
 import type { OpenSsh } from '../support/openssh.ts';
 import { ManualScope } from '../support/scope.ts';
 import { startSite } from '../support/site.ts';
 import type { Site } from '../support/site.ts';
-import { ssh, sshInPty } from '../support/ssh-client.ts';
+import { runInPty, ssh, sshEnv, sshInPty } from '../support/ssh-client.ts';
 import type { PtyStep } from '../support/ssh-client.ts';
 import { isRoot } from '../support/test-login.ts';
 import { exported, trailFiles } from '../support/trail-files.ts';
@@ -97,6 +98,38 @@ suite('ask', { skip }, () => {
         assert.ok(!bytes.includes(password) && !bytes.includes(WRONG), `${path}: ${line}`);
       }
     }
+    await gate.serve();
+  });
+
+  test('from the list and through a jump it is asked for as well, and recorded in neither', async (t) => {
+    const { gate, target } = site;
+    const password = target.password ?? '';
+    const question = `${target.user}@db1's password: `;
+    const listed = await sshInPty(site.as('alice'), undefined, {
+      steps: [
+        { expect: 'Number or part of a name' },
+        { send: 'db1\r' },
+        { expect: question },
+        { send: `${WRONG}\r` },
+        { expect: question },
+        { send: `${password}\recho in""side; exit\r` },
+        { expect: 'inside' },
+      ],
+    });
+    assert.equal(listed.code, 0, listed.stdout.toString());
+    const lines = ['KbdInteractiveAuthentication yes'];
+    const jump = jumpConfig(t, site, { lines });
+    const jumped = await runInPty(
+      ['ssh', '-F', jump.file, '-o', 'BatchMode=no', '-tt', 'db1', 'echo in""side'],
+      {
+        env: sshEnv(site.to),
+        steps: [{ expect: question }, { send: `${password}\r` }, { expect: 'inside' }],
+      },
+    );
+    assert.equal(jumped.code, 0, jumped.stdout.toString());
+    await gate.stop();
+    assert.deepEqual(filesWith(gate.dir, password), []);
+    assert.deepEqual(filesWith(gate.dir, WRONG), []);
     await gate.serve();
   });
 

@@ -119,7 +119,7 @@ test('a request whose name is not printable ASCII is refused, whatever stands be
   const data = new Writer().string('id').done();
   const of = (type: string) => ({ type, data, wantReply: true });
   const everything = { channels: new Set(['exec', 'shell', 'sftp']) } as unknown as Destination;
-  const forwards = new Forwards(undefined, 0);
+  const forwards = new Forwards(() => undefined, 0);
   for (const name of ['exec\0', 'shell\0x', 'x11-req\0', 'exec ', 'ex\u00e9c', '\nexec']) {
     assert.equal(
       judgeRequest(DOWN, of(name), everything, forwards).verdict,
