@@ -75,16 +75,19 @@ export interface TransferSink {
   ): void;
 
   /**
-   * What the file holds from `offset` on, for `length` bytes (Infinity: to any end), is not known any more: a write
-   * failed or was never answered, or the target copied something there by itself.
+   * What the file holds from `offset` on (AT_END: behind its end), for `length` bytes (Infinity: to any end), is not
+   * known any more: a write failed or was never answered, another handle wrote there, or the target copied something.
    */
   lost(file: number, offset: number, length: number, us: number): void;
 
   /** The file was cut or extended to this size by the user. */
   resized(file: number, size: number, us: number): void;
 
-  /** The target told the size of the file: by its attributes, by the end that a read met, by a header of scp. */
+  /** The target told the size of the file: by its attributes, or by a header of scp. */
   sized(file: number, size: number, us: number): void;
+
+  /** A read from this offset met the end of the file: it is no longer than that. */
+  ended(file: number, offset: number, us: number): void;
 
   /** Nothing more comes of this file. Files that are open when the channel ends are not closed: the sink knows. */
   closed(file: number, status: TransferStatus, us: number): void;
