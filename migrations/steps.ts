@@ -6,6 +6,7 @@ import { initial } from './1795399963360-initial.ts';
 import { forwards } from './1795572000000-forwards.ts';
 import { connectionParent } from './1795575900000-connection-parent.ts';
 import { legAlgorithms } from './1795576500000-leg-algorithms.ts';
+import { files } from './1795577400000-files.ts';
 import type { Migration } from './schema.ts';
 
 export const MIGRATIONS: readonly Migration[] = [
@@ -13,4 +14,5 @@ export const MIGRATIONS: readonly Migration[] = [
   forwards,
   connectionParent,
   legAlgorithms,
+  files,
 ];

@@ -22,6 +22,8 @@ import { controlMethods } from './control-methods.ts';
 import type { ControlMethods } from './control-methods.ts';
 import { LogLimit } from './ops/log-limit.ts';
 import { openLog } from './ops/log.ts';
+import { recoverFiles } from './recording/recover-files.ts';
+import { FilesReader } from './recording/files-reader.ts';
 import { Ledger } from './recording/ledger.ts';
 import { recoverRows } from './recording/recover-rows.ts';
 import { ledgersBefore } from './recording/recovery.ts';
@@ -65,6 +67,9 @@ const PEER_LINES_PER_SECOND = 5;
 const FLUSH_MS = 1000;
 /** A ledger that cannot be written is tried again so often; nobody is let in meanwhile. */
 const LEDGER_RETRY_MS = 2000;
+
+/** So many facts may wait for the database before the reader of files is held back. */
+const FILES_WAIT_AT = 5_000;
 
 const nowUs = (): number => performance.now() * 1000;
 const wallUs = (): number => Math.floor((performance.timeOrigin + performance.now()) * 1000);
@@ -175,8 +180,10 @@ async function build(
       log.error({ event: 'ledger-failed', reason: reasonOf(error) }, 'the ledger was not closed');
     });
   });
+  const left: { connection: string; channel: number }[] = [];
   const crashed = await recoverRows({
     db,
+    onChannel: (connection, channel) => left.push({ connection, channel }),
     storage,
     keys: await loadPublicKeys(keys),
     key: signingKey,
@@ -220,6 +227,13 @@ async function build(
     await facts.close();
   });
 
+  const files = new FilesReader({
+    hasRoom: () => facts.pending < FILES_WAIT_AT,
+    onTrouble: (text) => log.error({ event: 'files' }, text),
+  });
+  undo.push(() => files.close());
+  recoverFiles(left, { files, storage, facts, wallUs });
+
   const passwords = await Passwords.create(config.passwords);
   const peerLog = new LogLimit({ log, perSecond: PEER_LINES_PER_SECOND, nowUs });
   const flush = setInterval(() => peerLog.flush(), FLUSH_MS);
@@ -249,7 +263,7 @@ async function build(
     facts,
     recent: (user) => recentDestinations(db, user),
     secrets,
-    recording: { instance, storage, ledger, key: signingKey, gate, nowUs, wallUs },
+    recording: { instance, storage, ledger, key: signingKey, gate, files, nowUs, wallUs },
     pool: new PacketPool(),
     readBuffer: new ReadBuffer(),
     innerBuffer: new ReadBuffer(),

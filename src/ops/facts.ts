@@ -131,6 +131,41 @@ export interface HostKeyLearned {
   readonly hostKey: string;
 }
 
+/** A file that crossed, known when it was closed. It is one row by its id, however often it is told. */
+export interface FileMoved {
+  readonly kind: 'file-moved';
+  readonly file: string;
+  readonly channel: number;
+  readonly ordinal: number;
+  /** As printable text; bytes that are none are escaped as `\xNN`. */
+  readonly path: string;
+  readonly direction: 'upload' | 'download';
+  readonly flags: string;
+  readonly size: number | null;
+  readonly moved: number;
+  readonly whole: boolean;
+  /** Of the whole file, or of what crossed of it; null if that cannot be read any more. */
+  readonly sha256: string | null;
+  /** `ok`, `failed`, `interrupted`, `undecoded`. */
+  readonly status: string;
+  readonly error: string;
+  readonly openedAt: number;
+  readonly closedAt: number;
+}
+
+/** The files of a channel are not all known, and why. */
+export interface FilesUnknown {
+  readonly kind: 'files-unknown';
+  /** The id of the row that says so. */
+  readonly file: string;
+  readonly channel: number;
+  readonly why: string;
+  readonly at: number;
+}
+
+/** What is told of the files of a channel. */
+export type FileFact = FileMoved | FilesUnknown;
+
 export type FactValue =
   | ConnectionStarted
   | DestinationChosen
@@ -141,11 +176,15 @@ export type FactValue =
   | ChannelCarries
   | ChannelEnded
   | ConnectionEnded
-  | HostKeyLearned;
+  | HostKeyLearned
+  | FileFact;
+
+/** Facts that stand in a channel's trail, not in the connection's: they have no place in its sequence. */
+export const UNNUMBERED = -1;
 
 export interface Fact {
   readonly connection: string;
-  /** From 0, without a gap, per connection. */
+  /** From 0, without a gap, per connection; UNNUMBERED for files. */
   readonly sequence: number;
   readonly value: FactValue;
 }
@@ -154,5 +193,7 @@ export interface Fact {
 export interface FactSink {
   /** So many wait that nobody new should be let in. */
   readonly full: boolean;
+  /** How many wait to become rows. */
+  readonly pending: number;
   emit(fact: Fact): void;
 }

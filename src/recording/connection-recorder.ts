@@ -7,6 +7,9 @@ import { withDeadline } from '../base/async.ts';
 import { AppError, reasonOf } from '../base/errors.ts';
 import type { FactValue } from '../ops/facts.ts';
 import { CODES, DIRECTION, FATE, KINDS } from './container.ts';
+import type { FileFact } from '../ops/facts.ts';
+import { ChannelFollow } from './channel-follow.ts';
+import type { FilesReader } from './files-reader.ts';
 import type { Ledger } from './ledger.ts';
 import type { ChannelDigest } from './ledger-records.ts';
 import type { SigningKey } from './seal.ts';
@@ -21,6 +24,8 @@ export interface RecordingServices {
   readonly ledger: Ledger;
   readonly key: SigningKey;
   readonly gate: WriteGate;
+  /** Knows the files in trails; without it none are told. */
+  readonly files?: FilesReader;
   /** Monotonic microseconds of the process. */
   readonly nowUs: () => number;
   /** Microseconds since 1970, UTC. */
@@ -33,6 +38,9 @@ export interface RecorderEvents {
   /** A container cannot be written: the connection must end. */
   onError(error: AppError): void;
 }
+
+/** How long the end of a channel's trail waits for its files; what is not known by then goes to the rows alone. */
+const FILES_MS = 3_000;
 
 /** How long the end of a connection waits for a ledger that cannot be written. */
 const LEDGER_MS = 10_000;
@@ -53,6 +61,7 @@ export class ConnectionRecorder {
   readonly #closing = new Set<Promise<void>>();
   readonly #afterHeader: (() => void)[] = [];
   readonly #heldBack: ContainerWriter[] = [];
+  readonly #files = new Map<number, ChannelFollow>();
 
   /** `first` is the first fact of the connection; it stands in the header. */
   constructor(
@@ -168,9 +177,25 @@ export class ConnectionRecorder {
     this.writer.put(kind, DIRECTION.none, FATE.made, CODES.none, payload);
   }
 
-  /** Ends a channel's container and notes its digest. */
+  /** From now on the files of a channel are told: to its trail, and as facts to `tell`. */
+  followFiles(ordinal: number, writer: ContainerWriter, tell: (fact: FileFact) => void): void {
+    const { files, storage, wallUs } = this.#services;
+    if (!files || this.#files.has(ordinal)) return;
+    const { connection } = this;
+    this.#files.set(
+      ordinal,
+      new ChannelFollow({ files, storage, connection, channel: ordinal, writer, wallUs, tell }),
+    );
+  }
+
+  /** Ends a channel's container, once its files are in it, and notes its digest. */
   closeChannel(ordinal: number, writer: ContainerWriter, reason: string): void {
-    const closing = writer.close({ reason }).then(
+    const follow = this.#files.get(ordinal);
+    this.#files.delete(ordinal);
+    const ended = follow
+      ? follow.end(FILES_MS).then(() => writer.close({ reason }))
+      : writer.close({ reason });
+    const closing = ended.then(
       ({ digest }) => this.#channelClosed(ordinal, digest.toString('hex')),
       (error: unknown) => {
         this.#channelClosed(ordinal, '');

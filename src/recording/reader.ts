@@ -127,6 +127,12 @@ export class TrailFile {
     return chainOf(chain, last.heads, headsLength(last.head));
   }
 
+  /** What ends the trail: the flag of its last checkpoint, or undefined while it has no end. No signature is checked. */
+  async endFlag(): Promise<number | undefined> {
+    const flag = (await this.#lastBlock(await this.size()))?.records[0]?.code;
+    return flag === FLAG.live ? undefined : flag;
+  }
+
   /** The position of the last whole block whose first record is at or before the place; 0 if there is none. */
   async locate(place: Place): Promise<number> {
     const before = (head: BlockHead): boolean =>

@@ -27,6 +27,8 @@ export interface RecoverRowsOptions {
   readonly ledger: Ledger;
   readonly wallUs: () => number;
   readonly onTrouble: (text: string) => void;
+  /** A channel whose trail was brought to an end; its files can be read from it when there is time. */
+  readonly onChannel?: (connection: string, channel: number) => void;
 }
 
 /** Recovers trails and rows of dead instances; returns how many connections were ended. */
@@ -44,6 +46,9 @@ export async function recoverRows(options: RecoverRowsOptions): Promise<number> 
     },
     onConnection: async (found) => {
       const { connection, header, lastUs } = found;
+      for (const { channel, header: own } of found.channels) {
+        if (own) options.onChannel?.(connection, channel);
+      }
       const noted = facts.filter((fact) => fact.connection === connection);
       facts = [];
       const endedAt = header ? header.wallUs + lastUs : wallUs();

@@ -6,6 +6,7 @@
  */
 import { AppError } from '../base/errors.ts';
 import { KINDS } from './container.ts';
+import type { FileClaim } from './files-check.ts';
 import type { ChannelDigest, LedgerEnd, LedgerRecovered } from './ledger-records.ts';
 import {
   decodeChannelDigest,
@@ -18,6 +19,7 @@ import type { TrailRecord } from './block-decoder.ts';
 import { TrailFile } from './reader.ts';
 import type { PublicKeys } from './seal.ts';
 import type { Storage } from './storage.ts';
+import { bad, verifyChannel } from './verify-channel.ts';
 import type { TrailReport, TrailState } from './verify-trail.ts';
 import { verifyTrail } from './verify-trail.ts';
 
@@ -29,6 +31,8 @@ export interface DirectoryOptions {
   readonly connection?: string;
   /** Sees each report, also the good ones, as it is made. */
   readonly onReport?: (report: TrailReport) => void;
+  /** Rows of the files of a connection, to be held against its trails. */
+  readonly fileRows?: (connection: string) => Promise<readonly FileClaim[]>;
 }
 
 export interface Summary {
@@ -244,9 +248,16 @@ class DirectoryCheck {
         this.#missing(this.#storage.channelPath(id, channel), 'recording is missing');
       }
     }
+    const claims = (await this.#options.fileRows?.(id)) ?? [];
     for (const channel of there) {
       const path = this.#storage.channelPath(id, channel);
-      const report = await verifyTrail(path, this.#options.keys, { live });
+      const report = await verifyChannel(
+        path,
+        this.#options.keys,
+        { live },
+        { id, channel },
+        claims,
+      );
       const { header } = report;
       const own =
         header?.container === 'channel' &&
@@ -312,11 +323,6 @@ const NOTHING: Omit<TrailReport, 'path' | 'reason'> = {
   lastCheckpoint: undefined,
   recordsAfterLastLive: 0,
 };
-
-function bad(report: TrailReport, reason: string): TrailReport {
-  // What is wrong inside the file is the better reason.
-  return report.state === 'bad' ? report : { ...report, state: 'bad', reason };
-}
 
 function cut(report: TrailReport): TrailReport {
   return { ...report, state: 'cut', reason: 'it is known to have ended, but its end is not there' };

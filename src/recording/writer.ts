@@ -96,9 +96,13 @@ export class ContainerWriter implements GateUser {
     }
   }
 
-  /** Records below this ordinal are in the kernel. */
+  /** Records that were put (`records`); those below `written` are in the kernel. */
   get written(): number {
     return this.#written;
+  }
+
+  get records(): number {
+    return this.#put;
   }
 
   /** Payload bytes that were put and are not written. */

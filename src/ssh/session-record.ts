@@ -4,9 +4,11 @@
  */
 import type { AppError } from '../base/errors.ts';
 import { reasonOf } from '../base/errors.ts';
-import type { FactSink, FactValue } from '../ops/facts.ts';
+import { UNNUMBERED } from '../ops/facts.ts';
+import type { FactSink, FactValue, FileFact } from '../ops/facts.ts';
 import { ConnectionRecorder } from '../recording/connection-recorder.ts';
 import type { RecorderEvents, RecordingServices } from '../recording/connection-recorder.ts';
+import { mayMoveFiles } from '../recording/transfer-decoders.ts';
 import type { Protocol } from './first-bytes.ts';
 import type { Forwarding } from './forwards.ts';
 import type { Destination } from '../access/policy.ts';
@@ -100,6 +102,11 @@ export class SessionRecord implements RelayEvents {
     this.tellNegotiated('upstream', transport);
   }
 
+  /** Its record stands in the channel's trail; the connection's has nothing of it. */
+  #emitFile(value: FileFact): void {
+    this.#facts.emit({ connection: this.#connection, sequence: UNNUMBERED, value });
+  }
+
   openChannelTrail(...[ordinal, type, openedBy]: Parameters<RelayEvents['openChannelTrail']>) {
     const opener = openedBy === 'gate' ? 'gate' : openedBy === DOWN ? 'user' : 'target';
     return this.recorder.openChannel(ordinal, { type, openedBy: opener });
@@ -111,7 +118,11 @@ export class SessionRecord implements RelayEvents {
   }
 
   onChannelKind(channel: Channel, command: string): void {
-    this.tell({ kind: 'channel-changed', channel: channel.ordinal, type: channel.kind, command });
+    const { ordinal, kind: type, writer } = channel;
+    this.tell({ kind: 'channel-changed', channel: ordinal, type, command });
+    if (mayMoveFiles(type, command)) {
+      this.recorder.followFiles(ordinal, writer, (fact) => this.#emitFile(fact));
+    }
   }
 
   onChannelForwards(channel: Channel, { kind, destination, originator }: Forwarding): void {

@@ -148,6 +148,10 @@ export function applyFact(state: ConnectionState, fact: Fact): boolean {
       row.bytesIn = value.bytesIn;
       row.bytesOut = value.bytesOut;
       break;
+    case 'file-moved':
+    case 'files-unknown':
+      // Files have rows of their own: `files.ts`.
+      break;
     case 'host-key-learned':
       // The rows of the configuration are another matter: `trails.ts` makes it a commit.
       break;

@@ -1,5 +1,5 @@
 /**
- * The tables that index the recordings: connections and channels. What stands in them can be rebuilt from the trails;
+ * The tables that index the recordings: connections, channels and files. What stands in them can be rebuilt from the trails;
  * `connections.ts` has the shapes that leave.
  */
 import type { ConnectionKind, ConnectionStatus } from '../ops/facts.ts';
@@ -128,5 +128,61 @@ export const ChannelEntity = entity<ChannelRecord>({
   ],
 });
 
+export interface FileRow {
+  id: string;
+  connectionId: string;
+  channel: number;
+  ordinal: number;
+  /** Printable text: bytes that are none are escaped. Empty where the row says that files are not known. */
+  path: string;
+  /** `upload`, `download`, or empty. */
+  direction: string;
+  flags: string;
+  size: number | null;
+  moved: number;
+  whole: boolean;
+  /** Of the whole file, or of what crossed of it. */
+  sha256: string | null;
+  status: string;
+  error: string;
+  openedAt: number;
+  closedAt: number;
+}
+
+export const FileEntity = entity<FileRow>({
+  name: 'File',
+  tableName: 'files',
+  columns: {
+    id: { ...uuid, ...primary },
+    connectionId: uuid,
+    channel: whole,
+    ordinal: big,
+    path: text,
+    direction: text,
+    flags: text,
+    size: { ...big, ...nullable },
+    moved: big,
+    whole: { type: 'boolean' },
+    sha256: { type: 'varchar', length: 64, ...nullable },
+    status: text,
+    error: text,
+    openedAt: big,
+    closedAt: big,
+  },
+  indices: [
+    { name: 'files_place', columns: ['connectionId', 'channel', 'ordinal'] },
+    { name: 'files_sha256', columns: ['sha256'] },
+    { name: 'files_closed', columns: ['closedAt'] },
+  ],
+  foreignKeys: [
+    {
+      name: 'files_connection_fk',
+      target: 'Connection',
+      columnNames: ['connectionId'],
+      referencedColumnNames: ['id'],
+    },
+  ],
+});
+
 /** In an order in which each names only those before it. */
-export const TRAIL_ENTITIES = [ConnectionEntity, ChannelEntity] as const;
+export const TRAIL_ENTITIES = [ConnectionEntity, ChannelEntity, FileEntity] as const;

@@ -14,6 +14,7 @@ import type { Fact, FactSink, HostKeyLearned } from '../ops/facts.ts';
 import { loadStates, saveStates } from './connections.ts';
 import { isTransient } from './database.ts';
 import type { Database } from './database.ts';
+import { isFileFact, saveFiles } from './files.ts';
 import { applyFact, endState, unknownConnection } from './fact-state.ts';
 import { loadInventory, writeCommit } from './inventory.ts';
 import { In, Not } from './orm.ts';
@@ -202,11 +203,17 @@ export async function applyFacts(
   facts: readonly Fact[],
 ): Promise<readonly Fact[]> {
   const states = await loadStates(manager, new Set(facts.map(({ connection }) => connection)));
+  const known = new Set(states.keys());
   const touched = new Set<string>();
   const fresh = facts.filter((fact) => {
     const { connection } = fact;
     const state = states.get(connection) ?? unknownConnection(connection);
     states.set(connection, state);
+    // A file is one by its id; all it asks of its connection is to be there.
+    if (isFileFact(fact)) {
+      if (!known.has(connection)) touched.add(connection);
+      return true;
+    }
     const applied = applyFact(state, fact);
     if (applied) touched.add(connection);
     return applied;
@@ -215,6 +222,7 @@ export async function applyFacts(
     manager,
     [...touched].flatMap((id) => states.get(id) ?? []),
   );
+  await saveFiles(manager, facts);
   return fresh;
 }
 
