@@ -49,6 +49,8 @@ class Tree {
       .version(VERSION, '-V, --version', 'print the version')
       .helpOption('-h, --help', 'print this help')
       .addHelpText('after', EXAMPLES)
+      // `files` and `files get` both have --dir: each takes what stands behind its own name.
+      .enablePositionalOptions()
       .exitOverride()
       .configureOutput({
         writeOut: (text) => void output.write(text).catch(() => undefined),
@@ -60,6 +62,7 @@ class Tree {
       .action((words: string[]) => noCommand(this.program, words));
     this.#addGate();
     this.#addConnections();
+    this.#addFiles();
     this.#addTrail();
     this.#addAudit();
     this.#addDemo();
@@ -151,6 +154,35 @@ class Tree {
       .argument('<connection>', 'id, short id, beginning of the id, or "newest"')
       .action(async (connection: string, options: { dir: string; reason: string }) =>
         (await import('./terminate.ts')).terminate(connection, options, output),
+      );
+  }
+
+  #addFiles(): void {
+    const output = this.#output;
+    const about = 'list the files that crossed in a connection; without one, search all';
+    const files = this.#add(this.program, 'files', about)
+      .enablePositionalOptions()
+      .option(...DIR)
+      .option('--json', 'one JSON object per line')
+      .option('--path <part>', 'search: part of the path')
+      .option('--sha256 <hex>', 'search: hash of the content')
+      .option('--direction <way>', 'search: upload or download')
+      .option('--since <time>', 'search: closed at or after this time')
+      .option('--until <time>', 'search: closed before this time')
+      .option('--limit <n>', 'search: at most so many', wholeNumber)
+      .argument('[connection]', 'id, short id, beginning of the id, or "newest"')
+      .action(async (name: string | undefined, options: { dir?: string }) => {
+        const { dir } = options;
+        if (dir === undefined) files.error('--dir is required');
+        await (await import('./files.ts')).listFiles(name, { ...options, dir: dir ?? '' }, output);
+      });
+    this.#add(files, 'get', 'write the content of a file to standard output')
+      .requiredOption(...DIR)
+      .addOption(new Option('--holes <how>', 'what did not cross').choices(['zero']))
+      .argument('<connection>', 'id, short id, beginning of the id, or "newest"')
+      .argument('<file>', 'id of the file, or its beginning')
+      .action(async (name: string, id: string, options: { dir: string }) =>
+        (await import('./files-get.ts')).getFile(name, id, options, output),
       );
   }
 

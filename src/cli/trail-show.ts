@@ -14,6 +14,8 @@ import { Storage } from '../recording/storage.ts';
 import { verifyTrail } from '../recording/verify-trail.ts';
 import type { TrailReport } from '../recording/verify-trail.ts';
 import { ChannelTimeline } from './channel-timeline.ts';
+import type { TimedText } from './channel-timeline.ts';
+import { TransferText } from './transfer-text.ts';
 import { grouped, say } from './words.ts';
 import { findConnection } from './find-connection.ts';
 import { openGateFolder } from './gate-folder.ts';
@@ -57,7 +59,12 @@ async function showConnection(place: Place, output: Output): Promise<void> {
   const reports = new Map<number, TrailReport>();
   for (const channel of await storage.channels(connection)) {
     const path = storage.channelPath(connection, channel);
-    const report = await check(place, path, (record) => story.takeOfChannel(channel, record));
+    const transfers = new TransferText(connection, channel, path);
+    const report = await check(place, path, (record) => {
+      story.takeOfChannel(channel, record);
+      story.takeLines(channel, transfers.take(record));
+    });
+    story.takeLines(channel, transfers.end(report.state === 'open'));
     reports.set(channel, report);
   }
   const wallUs = own.header?.wallUs ?? 0;
@@ -170,12 +177,16 @@ async function showChannel(place: Place, channel: number, output: Output): Promi
   try {
     const { wallUs } = await file.header();
     const timeline = new ChannelTimeline();
+    const transfers = new TransferText(connection, channel, path);
+    const tell = async (lines: Iterable<TimedText>): Promise<void> => {
+      for (const { us, text } of lines) await output.line(`${clock(wallUs + us)}  ${text}`);
+    };
     for await (const record of file.records()) {
-      for (const { us, text } of timeline.push(record)) {
-        await output.line(`${clock(wallUs + us)}  ${text}`);
-      }
+      await tell(transfers.take(record));
+      if (!transfers.replaces(record)) await tell(timeline.push(record));
     }
-    for (const { us, text } of timeline.end()) await output.line(`${clock(wallUs + us)}  ${text}`);
+    await tell(transfers.end(state === 'open'));
+    await tell(timeline.end());
   } catch (error) {
     if (!(error instanceof AppError) || state !== 'bad') throw error;
     await output.line(`from here on it cannot be read: ${say(error.message)}`);

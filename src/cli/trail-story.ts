@@ -145,6 +145,11 @@ export class TrailStory {
     if (words !== undefined) this.#event(record.us, `channel ${channel}  ${words}`);
   }
 
+  /** Lines of a channel that somebody else has put into words. */
+  takeLines(channel: number, lines: readonly TimedText[]): void {
+    for (const { us, text: words } of lines) this.#event(us, `channel ${channel}  ${words}`);
+  }
+
   #event(us: number, words: string): void {
     if (this.events.length < this.#maxEvents) this.events.push({ us, text: words });
     else this.leftOut++;

@@ -4,6 +4,7 @@
  * nothing vouches yet for what is still being written. The ledger of the gate that runs now is open by its nature and
  * counts for neither.
  */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { relative } from 'node:path';
 
@@ -13,12 +14,17 @@ import { Storage } from '../recording/storage.ts';
 import { verifyDirectory, verifyFiles } from '../recording/verify.ts';
 import type { Summary } from '../recording/verify.ts';
 import type { TrailReport } from '../recording/verify-trail.ts';
+import { files } from '../store/files.ts';
+import { withDatabase } from './configuration.ts';
 import { findConnection } from './find-connection.ts';
 import { openGateFolder } from './gate-folder.ts';
 import { runningInstance } from './running-instance.ts';
 import { OutputClosed } from './output.ts';
 import type { Output } from './output.ts';
 import { say } from './words.ts';
+
+/** Of one connection, at most. */
+const ALL_ROWS = 100_000;
 
 export interface VerifyOptions {
   readonly dir?: string;
@@ -41,17 +47,26 @@ export async function verifyTrails(
     const keys = await readKeys(keyFiles);
     summary = await verifyFiles(what, keys, { allowOpen, onReport });
   } else {
-    const { recordings, keys } = openGateFolder(dir);
+    const { recordings, keys, database } = openGateFolder(dir);
     const storage = new Storage(recordings);
     const [name] = what;
     const connection = name === undefined ? undefined : await findConnection(storage, name);
     const instance = await runningInstance(dir);
-    summary = await verifyDirectory(storage, {
+    const about = {
       keys: await loadPublicKeys(keys),
       live: new Set(instance === undefined ? [] : [instance]),
       ...(connection === undefined ? {} : { connection }),
       onReport,
-    });
+    };
+    // Recordings verify without a database; where there is one, what it says of files is held against them.
+    summary = existsSync(database)
+      ? await withDatabase(dir, (db) =>
+          verifyDirectory(storage, {
+            ...about,
+            fileRows: (id) => files(db, { connection: id, limit: ALL_ROWS }),
+          }),
+        )
+      : await verifyDirectory(storage, about);
   }
   return report.end(summary, allowOpen);
 }
