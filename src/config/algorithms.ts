@@ -15,7 +15,13 @@ export const MODERN = {
     'aes192-ctr',
     'aes256-ctr',
   ],
-  mac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'],
+  mac: [
+    'hmac-sha2-256-etm@openssh.com',
+    'hmac-sha2-512-etm@openssh.com',
+    // libssh2 before 1.11, and with it curl, has no others that anybody should use.
+    'hmac-sha2-256',
+    'hmac-sha2-512',
+  ],
   host_key: [
     'ssh-ed25519',
     'ecdsa-sha2-nistp256',
@@ -39,7 +45,7 @@ export const LEGACY = {
     'diffie-hellman-group14-sha1',
   ],
   cipher: ['aes128-cbc', 'aes192-cbc', 'aes256-cbc', '3des-cbc'],
-  mac: ['hmac-sha2-256', 'hmac-sha2-512', 'hmac-sha1-etm@openssh.com', 'hmac-sha1'],
+  mac: ['hmac-sha1-etm@openssh.com', 'hmac-sha1'],
   host_key: ['ssh-rsa'],
 } as const;
 
