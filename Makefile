@@ -1,12 +1,12 @@
 # Everything a developer or a curious stranger types. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test bench chaos lint
+.PHONY: help setup demo run test bench chaos client-table lint
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export UV_THREADPOOL_SIZE ?= 16
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: ## bring Node 24 and the native bindings (two minutes the first time, then nothing)
 	@etc/setup
@@ -26,6 +26,9 @@ bench: setup ## measure the gate against OpenSSH, interleaved
 
 chaos: setup ## the long loops of the tests in full, and a table of what they measured
 	@SALLYPORT_SCALE=full exec node test/chaos/main.ts
+
+client-table: setup ## play a dozen clients directly and through the gate; writes docs/clients.md
+	@exec node test/clients/main.ts
 
 lint: setup ## tsc, eslint and prettier
 	@npm run --silent lint

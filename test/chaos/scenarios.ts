@@ -60,7 +60,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'clients',
     what: 'clients that others wrote',
-    files: ['test/e2e/clients*.test.ts'],
+    files: ['test/e2e/client*.test.ts'],
   },
   {
     name: 'control',

@@ -1,0 +1,166 @@
+/**
+ * Plays the scenes: each directly first, which has to work, then through the gate; the results must be equal. Where the
+ * gate keeps files, each file that crossed whole must be had back from it with the hash that the scene saw.
+ */
+import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { ManualScope } from '../support/scope.ts';
+import { stageOf } from './place.ts';
+import type { Place } from './place.ts';
+import { CannotPlay, FEATURES } from './scene.ts';
+import type { Client, Feature, Scene, Way } from './scene.ts';
+
+/** `same`; `differs` or `broken`, with the reason; `none` where the client has no such thing. */
+export interface Cell {
+  readonly verdict: 'same' | 'differs' | 'unplayed' | 'none';
+  readonly reason: string;
+}
+
+/** A row: a client, and what became of it on one way. */
+export interface Row {
+  readonly client: Client;
+  readonly way: Exclude<Way, 'direct'>;
+  readonly cells: ReadonlyMap<Feature, Cell>;
+}
+
+const NONE: Cell = { verdict: 'none', reason: '' };
+const SCENE_MS = 240_000;
+
+export interface PlayOptions {
+  readonly features?: readonly Feature[];
+  readonly ways?: readonly Exclude<Way, 'direct'>[];
+  readonly onCell?: (client: Client, way: Way, feature: Feature, cell: Cell) => void;
+}
+
+/** Plays all scenes of these clients; rows in the order of clients within ways. */
+export async function playAll(
+  place: Place,
+  clients: readonly Client[],
+  options: PlayOptions = {},
+): Promise<Row[]> {
+  const { features = FEATURES, ways = ['named', 'jump'], onCell } = options;
+  const keepsFiles = await hasFiles(place);
+  const rows = ways.flatMap((way) =>
+    clients.map((client) => ({ client, way, cells: new Map<Feature, Cell>() })),
+  );
+  for (const client of clients) {
+    for (const feature of features) {
+      const scene = client.scenes[feature];
+      const direct = scene && client.isThere() ? await act(place, scene, 'direct') : undefined;
+      for (const row of rows.filter((one) => one.client === client)) {
+        const cell = await cellOf(place, row, scene, direct, keepsFiles);
+        row.cells.set(feature, cell);
+        onCell?.(client, row.way, feature, cell);
+      }
+    }
+  }
+  return rows;
+}
+
+/** Whether this gate can give files back. */
+async function hasFiles({ gate }: Place): Promise<boolean> {
+  const { stdout } = await gate.cli(['files', '--help']);
+  return stdout.toString().startsWith('Usage: sallyport files');
+}
+
+type Performance = { readonly result: object } | { readonly error: string; readonly here: boolean };
+
+async function act(place: Place, scene: Scene, way: Way): Promise<Performance> {
+  const scope = new ManualScope();
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    const stage = await stageOf(scope, place, way);
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error('did not end')), SCENE_MS);
+    });
+    return { result: await Promise.race([scene(stage), late]) };
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    return { error: text, here: error instanceof CannotPlay };
+  } finally {
+    clearTimeout(timer);
+    await scope.end();
+  }
+}
+
+async function cellOf(
+  place: Place,
+  { client, way }: Row,
+  scene: Scene | undefined,
+  direct: Performance | undefined,
+  keepsFiles: boolean,
+): Promise<Cell> {
+  if (!scene || (way === 'jump' && client.noJump !== undefined)) return NONE;
+  if (!direct) return { verdict: 'unplayed', reason: `${client.package} is not installed` };
+  if ('error' in direct) {
+    const where = direct.here ? 'not on this machine' : 'fails directly too';
+    return { verdict: 'unplayed', reason: `${where}: ${shown(direct.error)}` };
+  }
+  const hashes = 'hashes' in direct.result && keepsFiles;
+  const before = new Set(hashes ? await connectionIds(place) : []);
+  const through = await act(place, scene, way);
+  if ('error' in through) return { verdict: 'differs', reason: shown(through.error) };
+  if (!isDeepStrictEqual(through.result, direct.result)) {
+    return { verdict: 'differs', reason: difference(direct.result, through.result) };
+  }
+  const wrong = hashes ? await wrongFile(place, before, through.result) : undefined;
+  return wrong === undefined
+    ? { verdict: 'same', reason: '' }
+    : { verdict: 'differs', reason: wrong };
+}
+
+async function connectionIds({ gate }: Place): Promise<string[]> {
+  return (await gate.connections()).map(({ id }) => String(id));
+}
+
+/** The first file of the connections since that the gate has whole, and not as the scene saw it; undefined for none. */
+async function wrongFile(
+  place: Place,
+  before: ReadonlySet<string>,
+  result: object,
+): Promise<string | undefined> {
+  const seen = (result as { readonly hashes?: readonly string[] }).hashes;
+  if (!seen) return undefined;
+  const { gate } = place;
+  for (const id of await connectionIds(place)) {
+    if (before.has(id)) continue;
+    for (const line of (await gate.text(['files', id, '--json'])).split('\n')) {
+      if (line === '') continue;
+      const file = JSON.parse(line) as Record<string, unknown>;
+      if (file['whole'] !== true || typeof file['sha256'] !== 'string') continue;
+      const name = `files get: ${JSON.stringify(file['path'])}`;
+      const { stdout, stderr, code } = await gate.cli(['files', 'get', id, String(file['id'])]);
+      if (code !== 0) return `${name}: ${shown(stderr.toString())}`;
+      if (sha256(stdout) !== file['sha256']) return `${name} has not the content of its hash`;
+      if (!seen.includes(file['sha256'])) return `${name} is not what the client moved`;
+    }
+  }
+  return undefined;
+}
+
+export function sha256(bytes: Buffer | string): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** The first thing in which two results differ. */
+function difference(direct: object, through: object): string {
+  const [one, other] = [direct, through] as unknown as [
+    Record<string, unknown>,
+    Record<string, unknown>,
+  ];
+  const key = Object.keys({ ...one, ...other }).find(
+    (name) => !isDeepStrictEqual(one[name], other[name]),
+  );
+  const say = (value: unknown): string => shown(JSON.stringify(value ?? null), 120);
+  return `${key}: ${say(one[key ?? ''])} directly, ${say(other[key ?? ''])} through the gate`;
+}
+
+/** One line, without what differs from run to run. */
+function shown(text: string, most = 200): string {
+  const line = text
+    .replace(/\/tmp\/[\w./-]+/g, '...')
+    .replace(/(\bport |:)\d{4,5}\b/g, '$1N')
+    .replace(/\s+/g, ' ')
+    .trim();
+  return line.length > most ? `${line.slice(0, most)}...` : line;
+}
