@@ -13,6 +13,7 @@ import {
   channelMessage,
   confirmMessage,
   dataMessage,
+  globalMessage,
   loginRaw,
   openMessage,
   requestMessage,
@@ -81,6 +82,7 @@ suite('splice', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
     const theirs = open.uint32();
     assert.ok(open.uint32() < 2 ** 20, 'what the gate has shown is not taken off the window');
     let granted = 5;
+    let total = granted;
     target.send(confirmMessage(theirs, { sender: 9, window: granted, maxPacket: 1024 }));
     // In the order of asking, each with what it had.
     const pty = await target.next(MSG.channelRequest);
@@ -100,13 +102,20 @@ suite('splice', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
         parts.push(data);
       }
       granted += grant;
+      total += grant;
       target.send(adjustMessage(theirs, grant));
     }
     assert.ok(Buffer.concat(parts).equals(ahead));
     // Replies that were given already are swallowed; only what exceeds our own grants is passed on.
+    total += 100_000;
     target.send(adjustMessage(theirs, 100_000));
-    const adjust = await peer.next(MSG.channelWindowAdjust);
-    assert.ok(adjust.readUInt32BE(5) <= 100_000);
+    // In all the user may send what he typed at the prompt, and exactly what the target grants.
+    const allowed = (): number =>
+      peer.received
+        .filter(([type]) => type === MSG.channelWindowAdjust)
+        .reduce((sum, adjust) => sum + adjust.readUInt32BE(5), credit);
+    await eventually('the grant', () => allowed() >= choice.length + total);
+    assert.equal(allowed(), choice.length + total);
     const replies = peer.received.filter(([type]) => type === MSG.channelSuccess);
     assert.equal(replies.length, 2, 'the replies of the target reached the user');
     peer.send(dataMessage(at, 'x'.repeat(5000)));
@@ -121,12 +130,18 @@ suite('splice', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
 
   test('what stands behind the typed bytes comes behind them: a resize, EOF and CLOSE', async (t) => {
     const { peer, at } = await prompted(t, place, 2 ** 20);
+    // As OpenSSH says it in its first session: sshd ends who opens one after that.
+    peer.send(globalMessage('no-more-sessions@openssh.com', false));
     peer.send(dataMessage(at, 'raw\rlast words'));
     const resize = new Writer().uint32(99).uint32(44).uint32(0).uint32(0).done();
     peer.send(requestMessage(at, 'window-change', false, resize));
     peer.send(channelMessage(MSG.channelEof, at));
     const target = await place.raw.next();
-    const theirs = new Reader(await target.next(MSG.channelOpen), 1 + 4 + 7).uint32();
+    const open = await target.next();
+    assert.equal(open[0], MSG.channelOpen);
+    const said = new Reader(await target.next(), 1);
+    assert.equal(said.name(), 'no-more-sessions@openssh.com');
+    const theirs = new Reader(open, 1 + 4 + 7).uint32();
     peer.send(channelMessage(MSG.channelClose, at));
     target.send(confirmMessage(theirs, { sender: 9 }));
     const order: string[] = [];
