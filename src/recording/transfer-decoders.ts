@@ -3,6 +3,7 @@
  * know it. A new protocol of file transfers has its line here.
  */
 import type { RequestFields } from '../wire/channel-request.ts';
+import { scpDecoder } from '../wire/scp.ts';
 import { SftpDecoder } from '../wire/sftp.ts';
 import type { TransferDecoder, TransferSink } from '../wire/transfer.ts';
 
@@ -11,7 +12,13 @@ const SFTP_SERVER = /(?:^|[\s/])sftp-server(?:\s|$)/;
 
 /** The decoder of what a channel was asked to be; undefined if it moves no files that we can follow. */
 export function decoderOf(request: RequestFields, sink: TransferSink): TransferDecoder | undefined {
-  return protocolOf(request)?.(sink);
+  if (request.type === 'subsystem') {
+    return request.name.toString('latin1') === 'sftp' ? new SftpDecoder(sink) : undefined;
+  }
+  if (request.type !== 'exec') return undefined;
+  const { command } = request;
+  if (SFTP_SERVER.test(command.toString('latin1'))) return new SftpDecoder(sink);
+  return scpDecoder(command, sink);
 }
 
 /**
@@ -23,14 +30,3 @@ export function mayMoveFiles(kind: string, command: string): boolean {
 }
 
 const TOOLS = /(?:^|[\s/])(?:sftp-server|scp)(?:\s|$)/;
-
-function protocolOf(request: RequestFields): ((sink: TransferSink) => TransferDecoder) | undefined {
-  if (request.type === 'subsystem' && request.name.toString('latin1') === 'sftp') return sftp;
-  if (request.type !== 'exec') return undefined;
-  if (SFTP_SERVER.test(request.command.toString('latin1'))) return sftp;
-  return undefined;
-}
-
-function sftp(sink: TransferSink): TransferDecoder {
-  return new SftpDecoder(sink);
-}

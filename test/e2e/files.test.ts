@@ -125,6 +125,39 @@ suite('files', () => {
     assert.ok(filled.subarray(400_000).equals(content.subarray(400_000)));
   });
 
+  test('scp in its old protocol, a tree with times both ways: hashes and content are equal', async () => {
+    const tree = join(local, 'tree');
+    mkdirSync(join(tree, 'deep'), { recursive: true });
+    const contents = new Map([
+      ['deep/b', random.bytes(1_000_003)],
+      ['a', random.bytes(70_000)],
+      ['empty', Buffer.alloc(0)],
+    ]);
+    for (const [name, content] of contents) writeFileSync(join(tree, name), content);
+    for (const direction of ['upload', 'download'] as const) {
+      const [from, to, top] =
+        direction === 'upload'
+          ? [tree, `HOST:${remote}/copy`, `${remote}/copy`]
+          : [`HOST:${remote}/copy`, `${local}/back`, `${remote}/copy`];
+      const { code, stderr } = await scp(site.to, ['-O', '-r', '-p'], from, to);
+      assert.equal(code, 0, stderr.toString());
+      const files = await newest();
+      assert.equal(files.length, contents.size);
+      for (const line of files) {
+        const [name, content] =
+          [...contents].find(([end]) => line.path.endsWith(`/${end}`)) ?? assert.fail(line.path);
+        assert.equal(line.direction, direction);
+        assert.ok(line.path.startsWith(top), line.path);
+        assert.equal(line.status, 'ok');
+        assert.ok(line.whole, name);
+        assert.equal(line.sha256, hashOf(content));
+        assert.ok((await get(line)).equals(content));
+      }
+    }
+    const { code } = await site.gate.cli(['trail', 'verify', 'newest']);
+    assert.equal(code, 0);
+  });
+
   test('scp in its SFTP mode, and operations in trail show', async () => {
     const content = random.bytes(200_000);
     writeFileSync(join(local, 'copied'), content);
