@@ -14,6 +14,7 @@ import {
   decodeListenRequest,
   decodeX11Request,
   isForward,
+  isListenType,
 } from '../wire/forwarding.ts';
 import type { ForwardAddress } from '../wire/forwarding.ts';
 import {
@@ -65,8 +66,8 @@ function fieldsOf({ kind, payload, code }: TrailRecord): Fields {
     case KINDS['forward-global-request']:
     case KINDS['reverse-global-request']: {
       const { type, wantReply, data } = decodeGlobalRequest(payload);
-      const listen = decodeListenRequest(type, data);
-      return listen ? { type, wantReply, address: textOf(listen.at) } : { type, wantReply };
+      if (!isListenType(type)) return { type, wantReply };
+      return { type, wantReply, address: textOf(decodeListenRequest(type, data).at) };
     }
     case KINDS['forward-new-channel-request']:
     case KINDS['reverse-new-channel-request']: {

@@ -10,8 +10,14 @@ import type { ChannelKind } from '../config/channel-kinds.ts';
 import { MSG } from '../wire/messages.ts';
 import type { ChannelOpen } from '../wire/messages.ts';
 import { printable } from '../wire/channel-request.ts';
-import { addressText, decodeChosenPort, decodeForwardOpen } from '../wire/forwarding.ts';
-import type { ForwardAddress, ListenRequest } from '../wire/forwarding.ts';
+import {
+  addressText,
+  decodeChosenPort,
+  decodeForwardOpen,
+  decodeListenRequest,
+  decodeX11Request,
+} from '../wire/forwarding.ts';
+import type { ForwardAddress, ListenRequest, ListenType } from '../wire/forwarding.ts';
 import { DOWN, UP } from './mux.ts';
 import type { Channel, Side } from './mux.ts';
 
@@ -99,9 +105,11 @@ export class Forwards {
       return `channels of type "${printable(Buffer.from(open.type, 'latin1'))}" are not allowed`;
     }
     const { kind } = type;
+    // What no rule names is refused without a look at what is in it.
+    if (!this.#allowsKind(kind)) return `no rule allows ${kind}`;
     const { to, from } = decodeForwardOpen(open.type, open.data);
     const wish: ForwardWish = { kind, to: side === DOWN ? to : undefined };
-    if (!allowsForward(this.#destination, wish)) return refusalText(wish, this.#destination);
+    if (!allowsForward(this.#destination, wish)) return refusalText(wish);
     if (side === UP && !this.#expected(kind, to)) {
       return 'the target may not open channels that nobody asked for';
     }
@@ -111,6 +119,10 @@ export class Forwards {
       originator: shown(from),
       nested: allowsForward(this.#destination, wish, true),
     };
+  }
+
+  #allowsKind(kind: ChannelKind): boolean {
+    return allowsForward(this.#destination, { kind, to: undefined });
   }
 
   /** Whether the user's side has asked for what the target opens, and the target has agreed. */
@@ -132,12 +144,22 @@ export class Forwards {
     return false;
   }
 
-  /** Judges a request to listen at the target, or to end that; why it may not pass, or undefined. */
-  judgeListen({ cancel, at }: ListenRequest, wantReply: boolean): string | undefined {
-    const kind = at.kind === 'tcp' ? 'remote-forward' : 'streamlocal';
+  /** Judges a request to listen at the target, or to end that: what it asks, or why it may not pass. */
+  judgeListen(type: ListenType, data: Buffer, wantReply: boolean): ListenRequest | string {
+    const kind = type.includes('tcpip') ? 'remote-forward' : 'streamlocal';
+    if (!this.#allowsKind(kind)) return `no rule allows ${kind}`;
+    const request = decodeListenRequest(type, data);
+    return this.#whyNotListen(kind, request, wantReply) ?? request;
+  }
+
+  #whyNotListen(
+    kind: ChannelKind,
+    { cancel, at }: ListenRequest,
+    wantReply: boolean,
+  ): string | undefined {
     // A path is judged whichever way it is used; a rule has no other word for where sockets may be made.
     const wish: ForwardWish = { kind, to: at.kind === 'tcp' ? undefined : at };
-    if (!allowsForward(this.#destination, wish)) return refusalText(wish, this.#destination);
+    if (!allowsForward(this.#destination, wish)) return refusalText(wish);
     if (cancel) {
       return this.#find(at) ? undefined : `nothing listens at ${shown(at)}`;
     }
@@ -182,12 +204,10 @@ export class Forwards {
     };
   }
 
-  /** Judges what a session asks for; why it may not pass, or undefined. */
-  judgeSession(wish: SessionWish): string | undefined {
-    const forward: ForwardWish = { kind: wish.kind, to: undefined };
-    return allowsForward(this.#destination, forward)
-      ? undefined
-      : refusalText(forward, this.#destination);
+  /** Judges what a session asks for: what it is, or why it may not pass. */
+  judgeSession(kind: SessionWish['kind'], data: Buffer): SessionWish | string {
+    if (!this.#allowsKind(kind)) return `no rule allows ${kind}`;
+    return kind === 'agent' ? { kind } : { kind, single: decodeX11Request(data).single };
   }
 
   /** What a session asked for was passed on; gives who is to hear the answer, if there will be one. */
@@ -212,7 +232,6 @@ export class Forwards {
   }
 }
 
-function refusalText({ kind, to }: ForwardWish, destination: Destination | undefined): string {
-  const known = to !== undefined && allowsForward(destination, { kind, to: undefined });
-  return known ? `no rule allows ${kind} to ${shown(to)}` : `no rule allows ${kind}`;
+function refusalText({ kind, to }: ForwardWish): string {
+  return `no rule allows ${kind} to ${shown(to)}`;
 }

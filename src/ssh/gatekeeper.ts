@@ -9,7 +9,7 @@ import { CODES } from '../recording/container.ts';
 import { Reader } from '../wire/buffer.ts';
 import { OPEN_FAILURE } from '../wire/messages.ts';
 import type { ChannelOpen, ChannelRequest, GlobalRequest } from '../wire/messages.ts';
-import { decodeListenRequest, decodeX11Request } from '../wire/forwarding.ts';
+import { isListenType } from '../wire/forwarding.ts';
 import type { ListenRequest } from '../wire/forwarding.ts';
 import { allowsChannel } from '../access/policy.ts';
 import type { Destination } from '../access/policy.ts';
@@ -122,9 +122,9 @@ export function judgeRequest(
       return judgeKind(destination, kindOfSubsystem(name), printable(name));
     }
     case 'x11-req':
-      return judgeWish(forwards, { kind: 'x11', single: decodeX11Request(data).single });
+      return judgeWish(forwards.judgeSession('x11', data));
     case 'auth-agent-req@openssh.com':
-      return judgeWish(forwards, { kind: 'agent' });
+      return judgeWish(forwards.judgeSession('agent', data));
     case 'auth-agent-req':
       // The draft's name: what the target would open for it is not known here.
       return refuse(`"${type}" is not allowed`);
@@ -144,9 +144,8 @@ function judgeKind(
   return refuse(`no rule allows ${kind ?? 'a subsystem of this name'}`);
 }
 
-function judgeWish(forwards: Forwards, wish: SessionWish): Judgement {
-  const why = forwards.judgeSession(wish);
-  return why === undefined ? { verdict: 'pass', wish } : refuse(why);
+function judgeWish(wish: SessionWish | string): Judgement {
+  return typeof wish === 'string' ? refuse(wish) : { verdict: 'pass', wish };
 }
 
 /** Judges a global request. */
@@ -164,9 +163,8 @@ export function judgeGlobal(
       // A leg's host keys are that leg's own: the target's are not the gate's.
       return refuse('host keys are not relayed', CODES.leg);
   }
-  const listen = decodeListenRequest(type, data);
-  if (!listen) return PASS;
+  if (!isListenType(type)) return PASS;
   if (side !== DOWN) return refuse('the target may not ask for forwards');
-  const why = forwards.judgeListen(listen, wantReply);
-  return why === undefined ? { verdict: 'pass', listen } : refuse(why);
+  const listen = forwards.judgeListen(type, data, wantReply);
+  return typeof listen === 'string' ? refuse(listen) : { verdict: 'pass', listen };
 }

@@ -118,30 +118,29 @@ export interface ListenRequest {
   readonly at: ForwardAddress;
 }
 
+const LISTEN_TYPES = [
+  'tcpip-forward',
+  'cancel-tcpip-forward',
+  'streamlocal-forward@openssh.com',
+  'cancel-streamlocal-forward@openssh.com',
+] as const;
+export type ListenType = (typeof LISTEN_TYPES)[number];
+
+/** Whether a global request asks to listen at the target, or to end that. */
+export function isListenType(type: string): type is ListenType {
+  return LISTEN_TYPES.some((one) => one === type);
+}
+
 /**
  * The data of a global request:
  *   tcpip-forward, cancel-tcpip-forward                                     string address, uint32 port
  *   streamlocal-forward@openssh.com, cancel-streamlocal-forward@openssh.com string path
- * Undefined for any other request.
  */
-export function decodeListenRequest(type: string, data: Buffer): ListenRequest | undefined {
+export function decodeListenRequest(type: ListenType, data: Buffer): ListenRequest {
   const reader = new Reader(data);
-  const cancel = type.startsWith('cancel-');
-  let at: ForwardAddress;
-  switch (type) {
-    case 'tcpip-forward':
-    case 'cancel-tcpip-forward':
-      at = tcp(reader);
-      break;
-    case 'streamlocal-forward@openssh.com':
-    case 'cancel-streamlocal-forward@openssh.com':
-      at = unix(reader);
-      break;
-    default:
-      return undefined;
-  }
+  const at = type.includes('tcpip') ? tcp(reader) : unix(reader);
   reader.end();
-  return { cancel, at };
+  return { cancel: type.startsWith('cancel-'), at };
 }
 
 /** The port that a target chose: behind the message number of SSH_MSG_REQUEST_SUCCESS (RFC 4254 section 7.1). */

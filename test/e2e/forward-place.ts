@@ -58,10 +58,13 @@ async function listening(scope: Scope, server: Server, path: string | undefined)
   });
 }
 
-/** Sends bytes piece by piece, ends, and gives all that came back until the other side has ended. */
+/**
+ * Sends bytes piece by piece, ends, and gives all that came back until the other side has ended. A number waits until so
+ * many bytes have come.
+ */
 export async function ask(
   to: { readonly port: number } | { readonly path: string },
-  pieces: readonly (string | Buffer)[],
+  pieces: readonly (string | Buffer | number)[],
 ): Promise<string> {
   const socket = connect({ host: '127.0.0.1', ...to, allowHalfOpen: true });
   const answer: Buffer[] = [];
@@ -69,7 +72,13 @@ export async function ask(
   socket.on('error', () => undefined);
   const closed = new Promise((resolve) => socket.once('close', resolve));
   socket.setNoDelay(true);
-  for (const piece of pieces) await new Promise((resolve) => socket.write(piece, resolve));
+  for (const piece of pieces) {
+    if (typeof piece === 'number') {
+      await eventually('an answer', () => socket.closed || socket.bytesRead >= piece);
+    } else {
+      await new Promise((resolve) => socket.write(piece, resolve));
+    }
+  }
   socket.end();
   await closed;
   return Buffer.concat(answer).toString('latin1');

@@ -92,8 +92,9 @@ suite('forwards', () => {
     const session = startSsh(t, site.to, 'echo up; cat', { flags: ['-D', `127.0.0.1:${port}`] });
     await session.line(/^up$/);
     // SOCKS5 without login; CONNECT to 127.0.0.1 (RFC 1928).
-    const head = Buffer.from([5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, echo.port >> 8, echo.port & 255]);
-    const answer = await ask({ port }, [head, 'by D']);
+    const hello = Buffer.from([5, 1, 0]);
+    const head = Buffer.from([5, 1, 0, 1, 127, 0, 0, 1, echo.port >> 8, echo.port & 255]);
+    const answer = await ask({ port }, [hello, 2, head, 12, 'by D']);
     assert.ok(answer.endsWith('BY D'), JSON.stringify(answer));
     session.stdin?.end();
     await session.exited;

@@ -46,7 +46,7 @@ const DECODERS: Record<string, (payload: Buffer) => unknown> = {
   decodeInfoRequest,
   decodeFailure,
   decodeListenRequest: (payload) =>
-    ['tcpip-forward', 'streamlocal-forward@openssh.com'].map((type) =>
+    (['tcpip-forward', 'streamlocal-forward@openssh.com'] as const).map((type) =>
       decodeListenRequest(type, payload.subarray(1)),
     ),
   decodeForwardOpen: (payload) => decodeForwardOpen('direct-tcpip', payload.subarray(1)),
