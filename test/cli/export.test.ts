@@ -18,6 +18,7 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { eventually } from '../support/eventually.ts';
 import { inventoryOf, startGate } from '../support/gate.ts';
 import type { Gate } from '../support/gate.ts';
 import { makeKey } from '../support/keys.ts';
@@ -86,13 +87,17 @@ test(
     await gate.text(['export', 'newest', other]);
     await ssh(to, 'echo out; echo err >&2');
     const made = join(tempDir(t), 'made/here');
-    const [row] = await gate.connections();
-    const said = await gate.text(['export', String(row?.['id']), made]);
+    const row = await eventually('the end of the connection', async () => {
+      const [newest] = await gate.connections();
+      return newest?.['status'] === 'DISCONNECTED' ? newest : undefined;
+    });
+    // Its ledger is signed at its end, and every ten seconds before that.
+    await gate.stop();
+    const said = await gate.text(['export', String(row['id']), made]);
     assert.match(said, /README\.txt/);
     const bundle = join(tempDir(t), 'elsewhere');
     cpSync(made, bundle, { recursive: true });
     // Nothing of the gate is left to lean on.
-    await gate.stop();
     rmSync(gate.dir, { recursive: true });
 
     const names = filesOf(bundle).map((name) => name.replace(/[0-9a-f-]{36,64}/, 'ID'));

@@ -42,7 +42,7 @@ test(
     assert.doesNotMatch(refused.stderr.toString(), /recordings|\.trail|ENOSPC/);
 
     for (const name of await readdir(recordings)) {
-      if (name !== 'ledgers') await rm(join(recordings, name), { recursive: true });
+      if (name !== 'ledgers') await rm(join(recordings, name), { recursive: true, maxRetries: 20 });
     }
     // The ledger is tried again every 2 s; a session that comes earlier is refused once more.
     const deadline = Date.now() + 10_000;
