@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Holds the trails of an evidence bundle against each other: every channel that a connection names must be there as it
-was when it ended, and a ledger must know the connection as it is. It reads what trail-reader.py prints, which has
-checked each file by itself:
+was when it ended, a ledger must know the connection as it is, and each transferred file must be in files/ with the
+hash that a trail has of it. It reads what trail-reader.py prints, which has checked each trail by itself:
 
     python3 trail-reader.py --key KEY... trails/*.trail ledgers/*.trail | python3 bundle-check.py
 
 Prints a line per file, notes, what is wrong, and last `together: good` or `together: NOT GOOD`; exit 0 only for good.
 A ledger that is cut is good as far as it is signed: it was copied while its gate was running."""
-import hashlib, json, re, sys
+import hashlib, json, os, re, sys
 
 VERDICT = re.compile(r"^(.*): (complete|recovered|cut|bad.*), (\d+) records, digest ([0-9a-f]{64})(.*)$")
 TELLING = ("channel-digest", "ledger-start", "ledger-end", "ledger-recovered")
@@ -16,6 +16,7 @@ TELLING = ("channel-digest", "ledger-start", "ledger-end", "ledger-recovered")
 class Trail:
     def __init__(self):
         self.header, self.header_digest, self.says, self.signed = None, "", [], 0
+        self.files, self.names_all_files = {}, True
 
 
 def read(lines):
@@ -23,16 +24,22 @@ def read(lines):
     trail = Trail()
     for line in lines:
         words = line.split(" ", 6)
-        if len(words) == 7 and words[0].isdigit() and words[2] in ("header", "checkpoint", *TELLING):
+        if len(words) == 7 and words[0].isdigit() and words[2] in ("header", "checkpoint", "file", *TELLING):
             payload = bytes.fromhex(words[6].strip("-\n"))
             if words[2] == "header":
                 trail.header, trail.header_digest = json.loads(payload), hashlib.sha256(payload).hexdigest()
             elif words[2] == "checkpoint":
                 trail.signed = int(words[0])
+            elif words[2] == "file":
+                said = json.loads(payload)
+                if digest := said.get("sha256", said.get("sha256_moved")):
+                    trail.files[said["file"]] = digest
+                trail.names_all_files &= "undecoded" not in said
             else:
                 trail.says.append((int(words[0]), words[2], json.loads(payload)))
         elif found := VERDICT.match(line.rstrip("\n")):
             trail.path, trail.verdict, _, trail.digest, trail.unchecked = found.groups()
+            trail.names_all_files &= trail.verdict == "complete"
             print(line, end="")
             yield trail
             trail = Trail()
@@ -70,6 +77,28 @@ def about(connection, channels, ledgers):
     return wrong, known
 
 
+def sha256_of(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def transferred(trails):
+    """What is wrong with files/, and what is to be known of it."""
+    said = {file: digest for trail in trails for file, digest in trail.files.items()}
+    there = set(os.listdir("files")) if os.path.isdir("files") else set()
+    wrong = [f"transferred file {file} is missing" for file in said.keys() - there]
+    for file in sorted(there):
+        if file in said and sha256_of(os.path.join("files", file)) != said[file]:
+            wrong.append(f"transferred file {file} is not what its trail says")
+    unsaid = [f"no trail names the transferred file {file}" for file in sorted(there - said.keys())]
+    if all(trail.names_all_files for trail in trails):
+        return wrong + unsaid, []
+    return wrong, unsaid
+
+
 def main():
     wrong, kinds = [], {"connection": [], "channel": [], "ledger": []}
     for trail in read(sys.stdin):
@@ -86,6 +115,10 @@ def main():
         wrong += [f"{name}: {line}" for line in bad]
         for line in known:
             print(f"note: {name}: {line}")
+    bad, known = transferred(kinds["channel"])
+    wrong += bad
+    for line in known:
+        print(f"note: {line}")
     names = {trail.header["connection"] for trail in kinds["connection"]}
     if not names or any(trail.header["connection"] not in names for trail in kinds["channel"]):
         wrong.append("a connection's own trail is missing")

@@ -44,7 +44,8 @@ Needed are python3 and the openssl command; Sallyport is not. In this folder:
 
     Good is "together: good" at the end, and exit code 0. Each trail is a chain of SHA-256 with Ed25519 signatures in
     it. The reader, written from the description of the format alone, checks all of them; bundle-check.py, that every
-    channel which the connection had is there as it was when it ended, and that the ledger of the gate knows it.
+    channel which the connection had is there as it was when it ended, that the ledger of the gate knows it, and that
+    every file in files/ has the SHA-256 that a signed trail says of it.
     A ledger is "cut" if its gate was still running when this was exported: what it says is good as far as it is signed.
 
  3. Whether the signatures are those of the gate. The keys in this folder came with it. Compare them with a copy that was
@@ -54,12 +55,15 @@ Needed are python3 and the openssl command; Sallyport is not. In this folder:
 
 HOW TO READ IT
 
+    files/  what was transferred, each file under its id; files.jsonl has its name, direction, time, size and hash.
+            "sha256": the whole file; "sha256_moved": only the part that crossed, "extents" says which: offset in the
+            file, length, offset in the stream, and for many alike their count and the distance in the stream
     jsonl/  a JSON object per record: when, which way, whether it was passed on, the exact bytes (base64), its fields
     text/   what the terminal showed, as a person would have read it; for commands the lines, stderr marked
     cast/   asciicast v2, to play back with asciinema
     trails/ and ledgers/ by python3 trail-reader.py: every record with its bytes
 
-    jsonl, text and cast were made from the trails. If one of them matters, check it against the trail: the reader prints
+    files, jsonl, text and cast were made from the trails. If one of them matters, check it against the trail: the reader prints
     the same records.
 
 WHAT WAS FOUND WHEN IT WAS EXPORTED

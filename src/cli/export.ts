@@ -16,6 +16,7 @@ import type { BundleContents } from '../recording/bundle.ts';
 import { BundleFolder } from '../recording/bundle-folder.ts';
 import { PublicKeys, readPublicKeys } from '../recording/seal.ts';
 import { Storage } from '../recording/storage.ts';
+import { fileJson, fileRow } from '../store/files.ts';
 import { bundleReadme } from './bundle-readme.ts';
 import { unixUser } from './configuration.ts';
 import { findConnection } from './find-connection.ts';
@@ -47,6 +48,7 @@ export async function exportConnection(
     connection,
     instance: await runningInstance(dir),
     programs,
+    fieldsOf: (fact) => fileJson(fileRow(connection, fact)),
     onProgress: (bytes) => progress.add(bytes),
   });
   const at = rfc3339(Date.now() * 1_000);
@@ -59,10 +61,11 @@ export async function exportConnection(
 }
 
 async function tell(path: string, contents: BundleContents, output: Output): Promise<boolean> {
-  const { entries, reports } = contents;
+  const { entries, moved, reports } = contents;
   const states = Object.entries(Object.groupBy(reports, ({ state }) => state));
   const found = states.map(([state, all]) => `${all.length} ${state}`).join(', ');
-  await output.line(`${path}: ${entries.length + 2} files; trails and ledgers: ${found}`);
+  const transferred = moved === 0 ? 'no transferred file' : `${grouped(moved)} transferred`;
+  await output.line(`${path}: ${entries.length + 2} files, ${transferred}; ${found}`);
   await output.line(`how to read and verify it: ${join(path, 'README.txt')}`);
   const wrong = reports.filter(({ state }) => state === 'bad' || state === 'cut');
   if (wrong.length === 0) return true;

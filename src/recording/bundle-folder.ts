@@ -10,6 +10,12 @@ import { AppError, reasonOf } from '../base/errors.ts';
 /** Parts of a name within the bundle: a folder of ours, then an id with an ending of ours. */
 const NAME = /^([a-z]+\/)?[A-Za-z0-9][A-Za-z0-9.-]*$/;
 
+/** What was written: bytes, and their hash in hexadecimal. */
+export interface WrittenFile {
+  readonly length: number;
+  readonly sha256: string;
+}
+
 export class BundleFolder {
   readonly path: string;
   readonly #sums: string[] = [];
@@ -36,12 +42,12 @@ export class BundleFolder {
     return this.#sums.join('');
   }
 
-  /** Writes a file piece by piece, as fast as the disk takes it; resolves to its length. */
+  /** Writes a file piece by piece, as fast as the disk takes it. */
   async write(
     name: string,
     pieces: AsyncIterable<Buffer> | Iterable<Buffer>,
     onProgress: (bytes: number) => void = () => undefined,
-  ): Promise<number> {
+  ): Promise<WrittenFile> {
     if (!NAME.test(name) || name.includes('..')) throw new AppError('internal', 'unsafe name');
     const [folder, file] = name.includes('/') ? name.split('/') : ['', name];
     const hash = createHash('sha256');
@@ -59,7 +65,8 @@ export class BundleFolder {
     } finally {
       await handle.close();
     }
-    this.#sums.push(`${hash.digest('hex')}  ${name}\n`);
-    return length;
+    const sha256 = hash.digest('hex');
+    this.#sums.push(`${sha256}  ${name}\n`);
+    return { length, sha256 };
   }
 }

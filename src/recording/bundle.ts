@@ -4,14 +4,19 @@
  * its size. The trails are the evidence, all else is for reading.
  *
  *   trails/connection.trail, trails/<channel>.trail     ledgers/<instance>.trail     keys/<key id>.pub
+ *   files/<file id>, listed in files.jsonl
  *   jsonl/<as the trails>.jsonl     text/<channel>.txt, cast/<channel>.cast   of shells and commands
  */
+import { join } from 'node:path';
 import { AppError, ProtocolError } from '../base/errors.ts';
+import type { FileFact } from '../ops/facts.ts';
 import { toolOf } from '../wire/tool-command.ts';
+import { writeChannelFiles } from './bundle-files.ts';
 import type { BundleFolder } from './bundle-folder.ts';
 import { KINDS } from './container.ts';
 import { requestIn } from './describe-record.ts';
 import { exportTrail } from './export.ts';
+import { knownFact } from './file-fact.ts';
 import { parseJson } from './header.ts';
 import { TrailFile } from './reader.ts';
 import type { PublicKeyFile, PublicKeys } from './seal.ts';
@@ -28,6 +33,8 @@ export interface BundleSource {
   readonly instance: string | undefined;
   /** `etc/trail-reader.py` and what checks a bundle with it, by name. */
   readonly programs: ReadonlyMap<string, Buffer>;
+  /** The fields of a file in the list of files. */
+  readonly fieldsOf: (fact: FileFact) => object;
   /** Bytes written since the last call. */
   readonly onProgress: (bytes: number) => void;
 }
@@ -40,6 +47,8 @@ export interface BundleEntry {
 
 export interface BundleContents {
   readonly entries: readonly BundleEntry[];
+  /** Transferred files whose content is in it; they are no entries, for there may be many. */
+  readonly moved: number;
   /** Of the trails and the ledgers, in the order of the bundle, by name. */
   readonly reports: readonly BundleReport[];
 }
@@ -57,11 +66,20 @@ export async function writeBundle(
   return new Bundle(folder, source).write();
 }
 
+/** What a channel's trail in the bundle is a copy of. */
+interface CopyOf {
+  readonly live: boolean;
+  /** The time of day at 0 of its clock. */
+  readonly wallUs: number;
+}
+
 class Bundle {
   readonly #folder: BundleFolder;
   readonly #source: BundleSource;
   readonly #entries: BundleEntry[] = [];
   readonly #reports: BundleReport[] = [];
+  #moved = 0;
+  readonly #copied: (CopyOf & { readonly channel: number })[] = [];
 
   constructor(folder: BundleFolder, source: BundleSource) {
     this.#folder = folder;
@@ -73,8 +91,14 @@ class Bundle {
     await this.#trail(storage.connectionPath(connection), 'connection', 'what is in no channel');
     for (const channel of await storage.channels(connection)) {
       const path = storage.channelPath(connection, channel);
-      await this.#trail(path, `${channel}`, `channel ${channel}`);
+      const copied = await this.#trail(path, `${channel}`, `channel ${channel}`);
+      if (copied) this.#copied.push({ channel, ...copied });
     }
+    await this.#put(
+      'files.jsonl',
+      this.#fileLines(),
+      'the files in files/, a JSON object for each',
+    );
     for (const instance of await storage.ledgers()) await this.#ledger(instance);
     for (const { id, pem } of keyFiles) {
       await this.#put(`keys/${id}.pub`, [pem], 'public key for signatures');
@@ -82,7 +106,7 @@ class Bundle {
     for (const [name, text] of programs) {
       await this.#put(name, [text], 'verifies and reads without Sallyport');
     }
-    return { entries: this.#entries, reports: this.#reports };
+    return { entries: this.#entries, moved: this.#moved, reports: this.#reports };
   }
 
   async #put(
@@ -90,8 +114,8 @@ class Bundle {
     pieces: AsyncIterable<Buffer> | Iterable<Buffer>,
     about: string,
   ): Promise<void> {
-    const bytes = await this.#folder.write(name, pieces, this.#source.onProgress);
-    this.#entries.push({ name, about: `${about}, ${bytes} bytes` });
+    const { length } = await this.#folder.write(name, pieces, this.#source.onProgress);
+    this.#entries.push({ name, about: `${about}, ${length} bytes` });
   }
 
   /** A view of a trail; of one that is damaged as far as it can be read. */
@@ -112,19 +136,41 @@ class Bundle {
     }
   }
 
-  /** A trail as it is, and its views. */
-  async #trail(path: string, name: string, about: string): Promise<void> {
+  /** A trail as it is, and its views; resolves to what the copy is of, undefined if there is none. */
+  async #trail(path: string, name: string, about: string): Promise<CopyOf | undefined> {
     const file = await this.#open(path, `trails/${name}.trail`);
-    if (!file) return;
+    if (!file) return undefined;
     try {
-      await this.#verified(path, `trails/${name}.trail`);
-      await this.#put(`trails/${name}.trail`, bytesOf(file, this.#isLive()), about);
+      const report = await this.#verified(path, `trails/${name}.trail`);
+      const live = report.state === 'open';
+      await this.#put(`trails/${name}.trail`, bytesOf(file, live), about);
       await this.#view(`jsonl/${name}.jsonl`, exportTrail(file, 'jsonl'), `${about}, by record`);
-      if (name === 'connection' || !(await isForPeople(file))) return;
+      const copied = { live, wallUs: report.header?.wallUs ?? 0 };
+      if (name === 'connection' || !(await isForPeople(file))) return copied;
       await this.#view(`text/${name}.txt`, exportTrail(file, 'text'), `${about}, as it was read`);
       await this.#view(`cast/${name}.cast`, exportTrail(file, 'cast'), `${about}, to play back`);
+      return copied;
     } finally {
       await file.close();
+    }
+  }
+
+  /** Writes the content of the files of all channels; a line for each. */
+  async *#fileLines(): AsyncGenerator<Buffer> {
+    const { connection, fieldsOf, onProgress } = this.#source;
+    for (const { channel, live, wallUs } of this.#copied) {
+      const path = join(this.#folder.path, 'trails', `${channel}.trail`);
+      const trail = { path, connection, channel, live };
+      for await (const file of writeChannelFiles(this.#folder, trail, onProgress)) {
+        const { known, name, wrong } = file;
+        if (name !== undefined) this.#moved++;
+        if (name !== undefined && wrong !== '') {
+          this.#reports.push({ name, state: 'bad', reason: wrong, records: 0 });
+        }
+        const extents = 'file' in known ? { extents: known.extents } : {};
+        const fields = fieldsOf(knownFact(known, connection, channel, wallUs));
+        yield Buffer.from(`${JSON.stringify({ name: name ?? null, ...fields, ...extents })}\n`);
+      }
     }
   }
 
@@ -136,14 +182,14 @@ class Bundle {
     try {
       if (!(await knows(file, connection))) return;
       const name = `ledgers/${instance}.trail`;
-      await this.#verified(path, name);
-      await this.#put(name, bytesOf(file, this.#isLive()), 'what a gate began and how it ended');
+      const { state } = await this.#verified(path, name);
+      await this.#put(name, bytesOf(file, state === 'open'), 'what a gate began and how it ended');
     } finally {
       await file.close();
     }
   }
 
-  async #verified(path: string, name: string): Promise<void> {
+  async #verified(path: string, name: string): Promise<TrailReport> {
     const { keys, instance } = this.#source;
     let report = await verifyTrail(path, keys);
     const isOfRunning = instance !== undefined && report.header?.instance === instance;
@@ -152,11 +198,7 @@ class Bundle {
     }
     const { state, reason, records } = report;
     this.#reports.push({ name, state, reason, records });
-  }
-
-  /** Whether the trail that was verified last is being written. */
-  #isLive(): boolean {
-    return this.#reports.at(-1)?.state === 'open';
+    return report;
   }
 }
 

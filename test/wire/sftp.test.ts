@@ -9,17 +9,9 @@ import type { TransferSink } from '../../src/wire/transfer.ts';
 import { Writer } from '../../src/wire/buffer.ts';
 import { randomFrom, rounds, seeded } from '../support/scale.ts';
 import type { Random } from '../support/scale.ts';
+import { packet } from '../support/sftp-packet.ts';
 
 type Stream = 'stdin' | 'stdout';
-
-function packet(type: number, id: number, body: Buffer): Buffer {
-  return new Writer()
-    .uint32(5 + body.length)
-    .uint8(type)
-    .uint32(id)
-    .bytes(body)
-    .done();
-}
 
 const INIT = new Writer().uint32(5).uint8(1).uint32(3).done();
 const VERSION = new Writer().uint32(5).uint8(2).uint32(3).done();
