@@ -28,7 +28,7 @@ chaos: setup ## the long loops of the tests in full, and a table of what they me
 	@SALLYPORT_SCALE=full exec node test/chaos/main.ts
 
 client-table: setup ## play a dozen clients directly and through the gate; writes docs/clients.md
-	@exec node test/clients/main.ts
+	@SALLYPORT_SCALE=full exec node test/clients/main.ts
 
 lint: setup ## tsc, eslint and prettier
 	@npm run --silent lint

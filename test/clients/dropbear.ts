@@ -1,5 +1,5 @@
 /** dropbear's client, by itself and under OpenSSH's sftp and scp. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gitOver } from './git.ts';
 import { COMMAND, SHELL_INPUT, STDIN, scp } from './openssh.ts';
@@ -13,13 +13,15 @@ import {
   forwardHere,
   moved,
   must,
-  onPath,
   play,
   question,
   stay,
   told,
 } from './steps.ts';
 import type { Line } from './steps.ts';
+
+/** By its whole path, by which it starts itself for each further host of a chain. */
+const DBCLIENT = '/usr/bin/dbclient';
 
 /** Flags, and the host: a chain of hosts where the gate is the jump host. */
 async function way(stage: Stage): Promise<{ readonly words: string[]; readonly host: string }> {
@@ -33,12 +35,12 @@ async function way(stage: Stage): Promise<{ readonly words: string[]; readonly h
 
 async function dbclient(stage: Stage, flags: readonly string[], ...after: string[]): Promise<Line> {
   const { words, host } = await way(stage);
-  return ['dbclient', ...words, ...flags, host, ...after];
+  return [DBCLIENT, ...words, ...flags, host, ...after];
 }
 
 async function script(stage: Stage): Promise<string> {
   const { words, host } = await way(stage);
-  return asSsh(stage, 'dbclient', words, host);
+  return asSsh(stage, DBCLIENT, words, host);
 }
 
 /** What it says of its own: keys it does not know, options it ignores. */
@@ -51,7 +53,7 @@ function quiet(result: object): object {
 export const dropbear: Client = {
   name: 'dropbear',
   package: 'dropbear-bin',
-  isThere: () => onPath('dbclient'),
+  isThere: () => existsSync(DBCLIENT),
   scenes: {
     shell: async (stage) =>
       quiet(told(await play(stage, await dbclient(stage, ['-T']), { input: SHELL_INPUT }))),
@@ -78,7 +80,7 @@ export const dropbear: Client = {
       const { words, host } = await way(stage);
       return forwardHere(stage, (port) => {
         const to = `127.0.0.1:${port}:127.0.0.1:${stage.place.echoPort}`;
-        return ['dbclient', ...words, '-N', '-L', to, host];
+        return [DBCLIENT, ...words, '-N', '-L', to, host];
       });
     },
     '-W': async (stage) => {

@@ -10,6 +10,9 @@ const ME = ['-c', 'user.name=t', '-c', 'user.email=t@example.org', '-c', 'init.d
 /** Commits have the same names in every run. */
 const WHEN = '2026-01-01T00:00:00Z';
 
+/** Objects in the repository of git's own cell. */
+export const OBJECTS = rounds(10_000, 200);
+
 /** Clone, push so many objects, clone again, fetch: what both sides end up with. */
 export async function gitOver(
   stage: Stage,
@@ -55,7 +58,6 @@ export const git: Client = {
   package: 'git',
   isThere: () => onPath('git'),
   scenes: {
-    git: (stage) =>
-      gitOver(stage, { GIT_SSH_COMMAND: `ssh -F ${sshConfig(stage)}` }, rounds(10_000, 200)),
+    git: (stage) => gitOver(stage, { GIT_SSH_COMMAND: `ssh -F ${sshConfig(stage)}` }, OBJECTS),
   },
 };

@@ -102,7 +102,7 @@ class Paramiko:
             files.get(f"{remote}/{name}", f"{local}/down/{name}")  # with prefetch
         with files.open(f"{remote}/odd", "w") as file:
             file.set_pipelined(True)
-            for offset in (70_000, 0, 35_000):
+            for offset in (42_000, 0, 21_000):
                 file.seek(offset)
                 file.write(b"odd" * 7_000)
         files.rename(f"{remote}/odd", f"{remote}/renamed")

@@ -14,7 +14,9 @@ import { ROOT } from '../support/source-tree.ts';
 import { CLIENTS } from './all.ts';
 import { startPlace } from './place.ts';
 import { playAll } from './play.ts';
+import { OBJECTS } from './git.ts';
 import { FEATURES } from './scene.ts';
+import { SIZES } from './steps.ts';
 import { renderTable } from './table.ts';
 
 const { values } = parseArgs({
@@ -67,8 +69,11 @@ const versions = await Promise.all(
 );
 const system = /PRETTY_NAME="(.*)"/.exec(await check(['cat', '/etc/os-release']))?.[1] ?? 'Linux';
 const target = `OpenSSH ${await version('openssh-server')} on ${system}`;
-const text = await format(renderTable(rows, { versions, target }), { parser: 'markdown' });
-if (values.print || clients.length < CLIENTS.length || values.feature !== undefined) {
+const megabytes = Math.round((SIZES.at(-1) ?? 0) / 2 ** 20);
+const amount = `Files had up to ${megabytes} MiB, git's repository ${OBJECTS} files.`;
+const text = await format(renderTable(rows, { versions, target, amount }), { parser: 'markdown' });
+const { only, feature, way } = values;
+if (values.print || (only ?? feature ?? way) !== undefined) {
   console.log(text);
 } else {
   mkdirSync(join(ROOT, 'docs'), { recursive: true });

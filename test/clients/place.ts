@@ -44,7 +44,8 @@ export async function startPlace(scope: Scope): Promise<Place> {
     routes: {
       direct: { way: 'direct', ...straight },
       named: { ...alice, way: 'named', user: `alice%${target.user}%db1` },
-      jump: { way: 'jump', ...straight, key: key.path, hop: alice },
+      // By name: PuTTY takes no proxy to 127.0.0.1.
+      jump: { way: 'jump', ...straight, host: 'db1', key: key.path, hop: alice },
     },
   };
 }

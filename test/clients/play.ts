@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
+import { each } from '../support/each.ts';
 import { ManualScope } from '../support/scope.ts';
 import { stageOf } from './place.ts';
 import type { Place } from './place.ts';
@@ -14,6 +15,8 @@ import type { Client, Feature, Scene, Way } from './scene.ts';
 export interface Cell {
   readonly verdict: 'same' | 'differs' | 'unplayed' | 'none';
   readonly reason: string;
+  /** Transfers of a whole file that the gate gave back, byte for byte. */
+  readonly files: number;
 }
 
 /** A row: a client, and what became of it on one way. */
@@ -23,7 +26,7 @@ export interface Row {
   readonly cells: ReadonlyMap<Feature, Cell>;
 }
 
-const NONE: Cell = { verdict: 'none', reason: '' };
+const NONE: Cell = { verdict: 'none', reason: '', files: 0 };
 const SCENE_MS = 240_000;
 
 export interface PlayOptions {
@@ -91,51 +94,71 @@ async function cellOf(
   keepsFiles: boolean,
 ): Promise<Cell> {
   if (!scene || (way === 'jump' && client.noJump !== undefined)) return NONE;
-  if (!direct) return { verdict: 'unplayed', reason: `${client.package} is not installed` };
+  if (!direct)
+    return { ...NONE, verdict: 'unplayed', reason: `${client.package} is not installed` };
   if ('error' in direct) {
     const where = direct.here ? 'not on this machine' : 'fails directly too';
-    return { verdict: 'unplayed', reason: `${where}: ${shown(direct.error)}` };
+    return { ...NONE, verdict: 'unplayed', reason: `${where}: ${shown(direct.error)}` };
   }
   const hashes = 'hashes' in direct.result && keepsFiles;
   const before = new Set(hashes ? await connectionIds(place) : []);
   const through = await act(place, scene, way);
-  if ('error' in through) return { verdict: 'differs', reason: shown(through.error) };
+  if ('error' in through) return { ...NONE, verdict: 'differs', reason: shown(through.error) };
   if (!isDeepStrictEqual(through.result, direct.result)) {
-    return { verdict: 'differs', reason: difference(direct.result, through.result) };
+    return { ...NONE, verdict: 'differs', reason: difference(direct.result, through.result) };
   }
-  const wrong = hashes ? await wrongFile(place, before, through.result) : undefined;
-  return wrong === undefined
-    ? { verdict: 'same', reason: '' }
-    : { verdict: 'differs', reason: wrong };
+  if (!hashes) return { verdict: 'same', reason: '', files: 0 };
+  const { wrong, files } = await checkFiles(place, before, through.result);
+  return { verdict: wrong === '' ? 'same' : 'differs', reason: wrong, files };
 }
 
 async function connectionIds({ gate }: Place): Promise<string[]> {
   return (await gate.connections()).map(({ id }) => String(id));
 }
 
-/** The first file of the connections since that the gate has whole, and not as the scene saw it; undefined for none. */
-async function wrongFile(
+/** Hashes in a result: of files that crossed whole, and of others that may have. */
+interface Hashes {
+  readonly hashes?: readonly string[];
+  readonly perhaps?: readonly string[];
+}
+
+/** Commands that ask the gate for files at a time. */
+const ASKING = 2;
+
+/**
+ * Asks the gate for every file that it has whole of the connections since: content and hash must be those of one that the
+ * scene saw, and each that crossed whole must be there. Tells what is wrong, or nothing, and how many files it got.
+ */
+async function checkFiles(
   place: Place,
   before: ReadonlySet<string>,
-  result: object,
-): Promise<string | undefined> {
-  const seen = (result as { readonly hashes?: readonly string[] }).hashes;
-  if (!seen) return undefined;
+  { hashes = [], perhaps = [] }: Hashes,
+): Promise<{ readonly wrong: string; readonly files: number }> {
   const { gate } = place;
-  for (const id of await connectionIds(place)) {
-    if (before.has(id)) continue;
-    for (const line of (await gate.text(['files', id, '--json'])).split('\n')) {
+  const seen = new Set([...hashes, ...perhaps]);
+  const missing = new Set(hashes);
+  const asked: { readonly connection: string; readonly file: Record<string, unknown> }[] = [];
+  for (const connection of await connectionIds(place)) {
+    if (before.has(connection)) continue;
+    for (const line of (await gate.text(['files', connection, '--json'])).split('\n')) {
       if (line === '') continue;
       const file = JSON.parse(line) as Record<string, unknown>;
-      if (file['whole'] !== true || typeof file['sha256'] !== 'string') continue;
-      const name = `files get: ${JSON.stringify(file['path'])}`;
-      const { stdout, stderr, code } = await gate.cli(['files', 'get', id, String(file['id'])]);
-      if (code !== 0) return `${name}: ${shown(stderr.toString())}`;
-      if (sha256(stdout) !== file['sha256']) return `${name} has not the content of its hash`;
-      if (!seen.includes(file['sha256'])) return `${name} is not what the client moved`;
+      if (file['whole'] === true) asked.push({ connection, file });
     }
   }
-  return undefined;
+  let wrong = '';
+  await each(asked, ASKING, async ({ connection, file }) => {
+    const hash = String(file['sha256']);
+    missing.delete(hash);
+    const name = `files get: ${JSON.stringify(file['path'])}`;
+    const id = String(file['id']);
+    const { stdout, stderr, code } = await gate.cli(['files', 'get', connection, id]);
+    if (code !== 0) wrong ||= `${name}: ${shown(stderr.toString())}`;
+    else if (sha256(stdout) !== hash) wrong ||= `${name} has not the content of its hash`;
+    else if (!seen.has(hash)) wrong ||= `${name} is not what the client moved`;
+  });
+  if (missing.size > 0) wrong ||= `${missing.size} of ${seen.size} files are not whole in the gate`;
+  return { wrong, files: asked.length };
 }
 
 export function sha256(bytes: Buffer | string): string {

@@ -25,7 +25,7 @@ import type { Line } from './steps.ts';
 /** The flags of a login; PuTTY wants its own key format, and to know the host key. */
 async function flags(stage: Stage, login: Login, extra: readonly string[]): Promise<string[]> {
   const { host, port, user, key } = login;
-  const ppk = join(stage.local, `${user}.ppk`);
+  const ppk = join(stage.local, `${port}.ppk`);
   await must(stage, ['puttygen', key, '-O', 'private', '-o', ppk]);
   const how = ['-batch', '-noagent', '-P', String(port), '-l', user, '-i', ppk, ...extra];
   const { stderr } = await play(stage, ['plink', ...how, host, 'true']);

@@ -7,6 +7,8 @@ export interface TableFacts {
   /** Client and version, in the order of the rows. */
   readonly versions: readonly (readonly [name: string, version: string])[];
   readonly target: string;
+  /** How much was moved, in words. */
+  readonly amount: string;
 }
 
 const HEADINGS: Readonly<Record<Exclude<Way, 'direct'>, string>> = {
@@ -24,8 +26,18 @@ function counted(rows: readonly Row[]): string {
   return parts.join(', ');
 }
 
+/** Transfers that were asked back from the gate. */
+function filesIn(rows: readonly Row[]): number {
+  let files = 0;
+  for (const { cells } of rows) for (const cell of cells.values()) files += cell.files;
+  return files;
+}
+
 /** The whole document. */
-export function renderTable(rows: readonly Row[], { versions, target }: TableFacts): string {
+export function renderTable(
+  rows: readonly Row[],
+  { versions, target, amount }: TableFacts,
+): string {
   const lines = [
     '# Clients',
     '',
@@ -34,6 +46,9 @@ export function renderTable(rows: readonly Row[], { versions, target }: TableFac
     'What these clients do directly they do through the gate: for each cell the same scene was played straight at a',
     'target and through a gate before it, and exit codes, output and the SHA-256 of every file on both sides were',
     'compared. `same` is that; `-` is what the client does not have; a number names a cell that is not so, below.',
+    '',
+    `Of ${filesIn(rows)} transfers of a whole file each was had back from the gate (\`sallyport files get\`) with the`,
+    `hash that it has on both sides. ${amount}`,
     '',
     `Target: ${target}. ${counted(rows)}.`,
     '',

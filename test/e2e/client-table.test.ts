@@ -21,7 +21,10 @@ import { ROOT } from '../support/source-tree.ts';
 const PEERS = readFileSync(join(ROOT, 'test/peers'), 'utf8');
 
 /** The rest is held by tests of its own, or dear. */
-const PLAYED: readonly Feature[] = ['shell', 'sftp', 'scp', 'rsync', 'git', 'mux'];
+const PLAYED: readonly Feature[] = [
+  ...(['shell', 'sftp', 'scp', 'rsync', 'git', 'mux'] as const),
+  ...(['-L', '-R', '-D', '-W', '-A'] as const),
+];
 
 suite('client table', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
   const scope = new ManualScope();
@@ -47,6 +50,14 @@ suite('client table', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () =
         what: `${client.name}: cells the same as directly`,
         pass: `${cells.length} of ${cells.length}`,
         measured: `${cells.length - wrong.length} of ${cells.length}`,
+        ok: wrong.length === 0,
+      });
+      const files = cells.reduce((sum, [, cell]) => sum + cell.files, 0);
+      figure({
+        scenario: 'clients',
+        what: `${client.name}: whole files that the gate gave back`,
+        pass: 'all',
+        measured: String(files),
         ok: wrong.length === 0,
       });
       assert.notEqual(cells.length, 0);

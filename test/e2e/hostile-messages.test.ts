@@ -17,6 +17,7 @@ import {
   openRaw,
   passwordRequest,
 } from '../support/raw-client.ts';
+import { each } from '../support/each.ts';
 import type { RawPeer } from '../support/raw-peer.ts';
 import { letIn } from '../support/raw-target.ts';
 import { rounds, scale, seeded } from '../support/scale.ts';
@@ -182,19 +183,6 @@ async function livesAfter(peer: RawPeer, state: State, type: number): Promise<bo
     true,
   );
   return answered() && !peer.ended;
-}
-
-/** Runs `work` for each item, a few at a time. */
-async function each<T>(
-  items: readonly T[],
-  width: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const queue = [...items];
-  const worker = async (): Promise<void> => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
-  };
-  await Promise.all(Array.from({ length: width }, worker));
 }
 
 suite('message types 0 to 255', () => {
