@@ -7,6 +7,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 
+import { Api } from './api/start-api.ts';
 import { Authenticator } from './access/authn.ts';
 import { LiveConnections } from './access/live.ts';
 import { Passwords } from './access/password.ts';
@@ -24,6 +25,7 @@ import { LogLimit } from './ops/log-limit.ts';
 import { openLog } from './ops/log.ts';
 import { recoverFiles } from './recording/recover-files.ts';
 import { FilesReader } from './recording/files-reader.ts';
+import { Downloads } from './recording/downloads.ts';
 import { Ledger } from './recording/ledger.ts';
 import { recoverRows } from './recording/recover-rows.ts';
 import { ledgersBefore } from './recording/recovery.ts';
@@ -43,6 +45,7 @@ import { FactWriter } from './store/trails.ts';
 import { checkMasterKey } from './vault/credentials.ts';
 import { createHostAuthority, loadHostAuthority } from './vault/host-ca.ts';
 import { loadMasterKey } from './vault/keyring.ts';
+import { loadTls } from './vault/tls.ts';
 import { Secrets } from './vault/secrets.ts';
 import { hasMlKem } from './wire/hybrid-kem.ts';
 import { nativeCiphers, parseHostKey, selfTest } from './wire/ssh2.ts';
@@ -51,7 +54,7 @@ import type { ParsedKey } from './wire/ssh2.ts';
 export interface RunningServer {
   /** `host:port` that users connect to. */
   readonly ssh: string;
-  /** `host:port` of the configuration; not served yet. */
+  /** `host:port` of the API. */
   readonly https: string;
   /** Ends every connection with `reason`, seals their trails and gives the folder back. */
   stop(reason: string): Promise<void>;
@@ -242,23 +245,25 @@ async function build(
     peerLog.flush();
   });
   const live = new LiveConnections();
+  const authenticator = new Authenticator({
+    snapshots,
+    passwords,
+    delayKey: new Secret(randomBytes(32)),
+    nowUs,
+  });
+  const penalties = new Penalties({
+    penalties: config.penalties,
+    startups: config.startups,
+    nowUs,
+    random: () => randomInt(2 ** 32) / 2 ** 32,
+  });
   const listener = new Listener({
     config,
     log,
     peerLog,
     snapshots,
-    authenticator: new Authenticator({
-      snapshots,
-      passwords,
-      delayKey: new Secret(randomBytes(32)),
-      nowUs,
-    }),
-    penalties: new Penalties({
-      penalties: config.penalties,
-      startups: config.startups,
-      nowUs,
-      random: () => randomInt(2 ** 32) / 2 ** 32,
-    }),
+    authenticator,
+    penalties,
     live,
     facts,
     recent: (user) => recentDestinations(db, user),
@@ -283,13 +288,37 @@ async function build(
   undo.push(async () => {
     await listener.close(new AppError('terminated', reason));
   });
+  const downloads = new Downloads();
+  undo.push(() => downloads.close());
+  const api = new Api({
+    db,
+    snapshots,
+    authenticator,
+    passwords,
+    penalties,
+    secrets,
+    live,
+    log,
+    storage,
+    downloads,
+    facts,
+    ledger,
+    renew,
+    now: nowMs,
+    nowUs,
+  });
+  const webAddress = splitAddress(config.listen.https);
+  if (!webAddress) throw new AppError('config-invalid', `listen.https: ${config.listen.https}`);
+  const web = await api.listen(await loadTls(dir, config, nowMs()), webAddress);
+  undo.push(() => web.close());
   methods.resolve(
     controlMethods({ instance, db, live, facts, log, passwords, secrets, renew, now: nowMs }),
   );
-  log.info({ event: 'listening', ssh, instance, version: VERSION }, 'listening');
+  const https = web.address;
+  log.info({ event: 'listening', ssh, https, instance, version: VERSION }, 'listening');
   return {
     ssh,
-    https: config.listen.https,
+    https,
     stop: async (why) => {
       reason = why;
       await unwind();

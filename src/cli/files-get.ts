@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { AppError } from '../base/errors.ts';
 import { ContentReader } from '../recording/file-content.ts';
+import { missingBytes } from '../recording/file-pieces.ts';
 import type { FileRecord } from '../recording/file-record.ts';
 import { streamOf } from '../recording/hash-content.ts';
 import { Storage } from '../recording/storage.ts';
@@ -93,13 +94,7 @@ function checkContent(record: FileRecord, fill: boolean): void {
     const text = `${grouped(record.dropped)} bytes of ${say(name)} crossed in too many pieces to be placed`;
     throw new AppError('not-found', `${text}; trail export has the channel as it crossed`);
   }
-  let at = 0;
-  let missing = 0;
-  for (const { offset, length, count } of record.extents) {
-    missing += offset - at;
-    at = offset + length * count;
-  }
-  missing += Math.max(0, (record.size ?? at) - at);
+  const missing = missingBytes(record);
   if (missing === 0 || fill) return;
   const text = `${grouped(missing)} bytes of ${say(name)} did not cross here`;
   throw new AppError('not-found', `${text}: --holes=zero writes zeros in their place`);

@@ -14,6 +14,7 @@ import { applyInventory } from '../store/apply.ts';
 import { openDatabase } from '../store/database.ts';
 import { createHostAuthority } from '../vault/host-ca.ts';
 import { createMasterKey } from '../vault/keyring.ts';
+import { createTls, tlsNames } from '../vault/tls.ts';
 import { fingerprint, parseAuthorizedKey } from '../wire/publickey.ts';
 import { generateKeyPair } from '../wire/ssh2.ts';
 import { planTools } from './configuration.ts';
@@ -50,8 +51,9 @@ export async function init(options: InitOptions, output: Output): Promise<void> 
     createMasterKey(dir);
     await createSigningKey(keys);
     writeFileSync(config, text, { flag: 'wx', mode: 0o600 });
+    const ca = await createTls(tls, tlsNames(parseConfig(text, config).listen.https), Date.now());
     await makeDatabase(folder, password);
-    await tellWhatIsThere(folder, text, prints, password !== undefined, output);
+    await tellWhatIsThere(folder, text, { prints, ca }, password !== undefined, output);
   } catch (cause) {
     if (cause instanceof AppError) throw cause;
     throw new AppError('dir-invalid', `cannot make ${dir}: ${reasonOf(cause)}`, { cause });
@@ -142,15 +144,16 @@ function adminDocument(password: Secret): InventoryDocument {
 async function tellWhatIsThere(
   { dir, config, keys }: GateFolder,
   text: string,
-  prints: ReadonlyMap<string, string>,
+  { prints, ca }: { readonly prints: ReadonlyMap<string, string>; readonly ca: string },
   hasAdmin: boolean,
   output: Output,
 ): Promise<void> {
   const { listen } = parseConfig(text, config);
   const lines = [
     `Made ${dir}: configuration, empty database, keys. Keep a copy of ${keys} apart from the rest.`,
-    `  listens on      ${listen.ssh} (SSH)`,
+    `  listens on      ${listen.ssh} (SSH), ${listen.https} (HTTPS)`,
     ...[...prints].map(([type, print]) => `  ${`${type} key`.padEnd(14)}  ${print}`),
+    `  authority       SHA-256 ${ca} (HTTPS)`,
     ...(hasAdmin ? [`  administrator   ${ADMIN}, in group ${ADMINS}`] : []),
     'Next:',
     `  sallyport apply --dir ${dir} inventory.yaml     # users, targets, rules`,

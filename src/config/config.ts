@@ -59,7 +59,17 @@ function address(fallback: string, text: string) {
 
 const listen = z.strictObject({
   ssh: address('127.0.0.1:2222', 'Address and port for SSH; port 0 takes a free one.'),
-  https: address('127.0.0.1:8443', 'Address and port for the console and API; not served yet.'),
+  https: address('127.0.0.1:8443', 'Address and port for the API; port 0 takes a free one.'),
+});
+
+const tls = z.strictObject({
+  cert: z
+    .string()
+    .default('')
+    .describe(
+      "Certificate with its chain, in PEM; empty for one of the gate's own authority in `tls/`.",
+    ),
+  key: z.string().default('').describe('Its private key, in PEM, which only its owner may read.'),
 });
 
 const login = z.strictObject({
@@ -178,6 +188,7 @@ const passwords = z.strictObject({
 /** The schema of the whole file. */
 export const configSchema = z.strictObject({
   listen: listen.prefault({}).describe('Where the gate listens.'),
+  tls: tls.prefault({}).describe('Certificate of the API; paths are relative to the folder.'),
   ident: z
     .string()
     .regex(/^[\x21-\x7e]{1,200}$/, 'expected 1 to 200 printable ASCII characters without spaces')

@@ -55,6 +55,13 @@ const user = z.strictObject({
   keys: z.array(line).max(1_000).optional(),
   groups: names.optional(),
   disabled: z.boolean().optional(),
+  expires: z
+    .union(
+      [z.iso.date(), z.iso.datetime({ offset: true })],
+      'a day or a time: 2027-01-31 or 2027-01-31T09:30:00Z',
+    )
+    .nullable()
+    .optional(),
 });
 
 const account = z.strictObject({
@@ -135,7 +142,18 @@ export const inventoryShape = z.strictObject({
   targets: list(target),
   rules: list(rule),
   acls: list(acl),
+  settings: z
+    .strictObject({
+      require_commit_message: z.boolean().optional(),
+      implicit_transactions: z.boolean().optional(),
+      end_sessions_on_change: z.boolean().optional(),
+      rights_at_once: z.boolean().optional(),
+    })
+    .nullish(),
 });
+
+/** The same checks for whoever takes such objects elsewhere. */
+export const objectShapes = { name, keyLine: line, password, user, account, target, rule, acl };
 
 export type InventoryShape = z.infer<typeof inventoryShape>;
 export type AccountShape = z.infer<typeof account>;

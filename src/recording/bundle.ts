@@ -21,6 +21,7 @@ import { parseJson } from './header.ts';
 import { TrailFile } from './reader.ts';
 import type { PublicKeyFile, PublicKeys } from './seal.ts';
 import type { Storage } from './storage.ts';
+import { lengthOf, trailBytes } from './trail-bytes.ts';
 import type { TrailReport } from './verify-trail.ts';
 import { verifyTrail } from './verify-trail.ts';
 
@@ -143,7 +144,7 @@ class Bundle {
     try {
       const report = await this.#verified(path, `trails/${name}.trail`);
       const live = report.state === 'open';
-      await this.#put(`trails/${name}.trail`, bytesOf(file, live), about);
+      await this.#put(`trails/${name}.trail`, trailBytes(file, await lengthOf(file, live)), about);
       await this.#view(`jsonl/${name}.jsonl`, exportTrail(file, 'jsonl'), `${about}, by record`);
       const copied = { live, wallUs: report.header?.wallUs ?? 0 };
       if (name === 'connection' || !(await isForPeople(file))) return copied;
@@ -183,7 +184,8 @@ class Bundle {
       if (!(await knows(file, connection))) return;
       const name = `ledgers/${instance}.trail`;
       const { state } = await this.#verified(path, name);
-      await this.#put(name, bytesOf(file, state === 'open'), 'what a gate began and how it ended');
+      const length = await lengthOf(file, state === 'open');
+      await this.#put(name, trailBytes(file, length), 'what a gate began and how it ended');
     } finally {
       await file.close();
     }
@@ -200,18 +202,6 @@ class Bundle {
     this.#reports.push({ name, state, reason, records });
     return report;
   }
-}
-
-const PIECE = 1024 * 1024;
-
-/** The bytes of a trail: all of them, damage included, but of one that is being written its whole blocks alone. */
-async function* bytesOf(file: TrailFile, isLive: boolean): AsyncGenerator<Buffer> {
-  let end = await file.size();
-  if (isLive) {
-    end = 0;
-    for await (const { head } of file.blocks()) end = head.position + head.length;
-  }
-  for (let at = 0; at < end; at += PIECE) yield file.read(at, Math.min(PIECE, end - at));
 }
 
 const KNOWING: ReadonlySet<number> = new Set([

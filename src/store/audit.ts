@@ -101,8 +101,18 @@ export async function appendCommit(manager: EntityManager, commit: CommitText): 
 
 /** The newest commits, newest first. */
 export function commits(db: Database, limit = 100): Promise<AuditCommit[]> {
+  return commitsBelow(db, Number.MAX_SAFE_INTEGER, limit);
+}
+
+/** So many commits with a number below this, newest first. */
+export function commitsBelow(db: Database, number: number, limit: number): Promise<AuditCommit[]> {
   return db.read(async (manager) => {
-    const rows = await manager.find(CommitEntity, { order: { number: 'DESC' }, take: limit });
+    const rows = await manager
+      .createQueryBuilder(CommitEntity, 'c')
+      .where('c.number < :number', { number })
+      .orderBy('c.number', 'DESC')
+      .limit(limit)
+      .getMany();
     return rows.map((row) => ({ ...row, diff: JSON.parse(row.diff) as unknown[] }));
   });
 }

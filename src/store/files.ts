@@ -18,6 +18,7 @@ const MAX_ROWS = 100_000;
 /** What rows are wanted; all that is said must hold. */
 export interface FileQuery {
   readonly connection?: string;
+  readonly id?: string;
   /** Part of a path, as it is printed. */
   readonly path?: string;
   readonly sha256?: string;
@@ -82,8 +83,9 @@ export function files(db: Database, query: FileQuery): Promise<FileRow[]> {
   const take = Math.max(1, Math.min(query.limit ?? 1_000, MAX_ROWS));
   return db.read((manager) => {
     const select = manager.createQueryBuilder(FileEntity, 'f');
-    const { connection, path, sha256, direction, since, until } = query;
+    const { connection, id, path, sha256, direction, since, until } = query;
     if (connection !== undefined) select.andWhere('f.connectionId = :connection', { connection });
+    if (id !== undefined) select.andWhere('f.id = :id', { id });
     if (path !== undefined) {
       const part = path.replace(/[\\%_]/g, '\\$&');
       select.andWhere("f.path LIKE :part ESCAPE '\\'", { part: `%${part}%` });

@@ -1,0 +1,163 @@
+/**
+ * Sessions of those who logged in to the API, as koa-session wants to keep them. The cookie is 160 random bits and stands
+ * nowhere: a session is found by its SHA-256. It ends after 20 minutes without use, at logout, and at once when its user
+ * is disabled, removed or has another password. A gate that starts again knows them from the database.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import type { SnapshotHolder } from '../access/snapshot.ts';
+import { z } from '../config/schema.ts';
+import type { UserRow } from '../store/rows.ts';
+import type { Grant } from './permissions.ts';
+
+/** Idle time after which a session ends. */
+export const IDLE_MS = 20 * 60 * 1000;
+/** A use is written down when the last one that was is so long ago. */
+const WRITE_AFTER_MS = 30_000;
+
+/** The rows of sessions, by the SHA-256 of the cookie. Times in microseconds since 1970. */
+export interface SessionRows {
+  get(digest: string): Promise<{ readonly data: string; readonly expiresAt: number } | undefined>;
+  put(row: {
+    readonly digest: string;
+    readonly userId: string;
+    readonly data: string;
+    readonly expiresAt: number;
+    readonly createdAt: number;
+  }): Promise<void>;
+  remove(digest: string): Promise<void>;
+  removeExpired(now: number): Promise<void>;
+}
+
+const dataShape = z.looseObject({
+  userId: z.string(),
+  userName: z.string(),
+  /** Changes with the password, and tells nothing of it. */
+  passwordMark: z.string(),
+  grants: z.array(z.strictObject({ object: z.string(), permission: z.enum(['read', 'write']) })),
+  createdMs: z.number(),
+});
+
+/** What a session knows of its user. */
+export interface SessionData {
+  readonly userId: string;
+  readonly userName: string;
+  readonly passwordMark: string;
+  readonly grants: readonly Grant[];
+  readonly createdMs: number;
+}
+
+interface Known {
+  readonly data: SessionData;
+  expiresMs: number;
+  writtenMs: number;
+}
+
+export interface LoginSessionsOptions {
+  readonly rows: SessionRows;
+  readonly snapshots: SnapshotHolder;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+export class LoginSessions {
+  readonly #options: LoginSessionsOptions;
+  readonly #known = new Map<string, Known>();
+
+  constructor(options: LoginSessionsOptions) {
+    this.#options = options;
+  }
+
+  /** A new cookie. */
+  readonly genid = (): string => randomBytes(20).toString('hex');
+
+  /** The session of a cookie, if it is alive; not thereby used. */
+  async get(cookie: string): Promise<object | undefined> {
+    const name = digestOf(cookie);
+    const known = this.#known.get(name) ?? (await this.#load(name));
+    if (!known) return undefined;
+    if (this.#isAlive(known)) return { ...known.data };
+    await this.destroy(cookie);
+    return undefined;
+  }
+
+  /** Keeps a session, or notes its use. */
+  async set(cookie: string, value: unknown): Promise<void> {
+    const name = digestOf(cookie);
+    const parsed = dataShape.safeParse(value);
+    if (!parsed.success) return;
+    const { userId, userName, passwordMark, grants, createdMs } = parsed.data;
+    const now = this.#options.now();
+    const data = { userId, userName, passwordMark, grants, createdMs };
+    const known = this.#known.get(name);
+    const expiresMs = now + IDLE_MS;
+    if (known) known.expiresMs = expiresMs;
+    else this.#known.set(name, { data, expiresMs, writtenMs: 0 });
+    const kept = this.#known.get(name);
+    if (!kept || now - kept.writtenMs < WRITE_AFTER_MS) return;
+    kept.writtenMs = now;
+    await this.#options.rows.put({
+      digest: name,
+      userId,
+      data: JSON.stringify(data),
+      expiresAt: expiresMs * 1000,
+      createdAt: createdMs * 1000,
+    });
+  }
+
+  async destroy(cookie: string): Promise<void> {
+    const name = digestOf(cookie);
+    this.#known.delete(name);
+    await this.#options.rows.remove(name);
+  }
+
+  /** What a login puts into a new session. */
+  dataOf(user: UserRow, grants: readonly Grant[]): SessionData {
+    return {
+      userId: user.id,
+      userName: user.name,
+      passwordMark: markOf(user),
+      grants,
+      createdMs: this.#options.now(),
+    };
+  }
+
+  /** Whether the session of this name may still be used, and until when (milliseconds since 1970). */
+  aliveUntil(name: string): number | undefined {
+    const known = this.#known.get(name);
+    return known && this.#isAlive(known) ? known.expiresMs : undefined;
+  }
+
+  /** Forgets what has ended. */
+  async sweep(): Promise<void> {
+    for (const [name, known] of this.#known) if (!this.#isAlive(known)) this.#known.delete(name);
+    await this.#options.rows.removeExpired(this.#options.now() * 1000);
+  }
+
+  async #load(name: string): Promise<Known | undefined> {
+    const row = await this.#options.rows.get(name);
+    if (!row) return undefined;
+    const parsed = dataShape.safeParse(JSON.parse(row.data));
+    if (!parsed.success) return undefined;
+    const known = { data: parsed.data, expiresMs: row.expiresAt / 1000, writtenMs: 0 };
+    if (this.#isAlive(known)) this.#known.set(name, known);
+    return known;
+  }
+
+  #isAlive({ data, expiresMs }: Known): boolean {
+    if (!(expiresMs > this.#options.now())) return false;
+    const user = this.#options.snapshots.current.user(data.userName);
+    return user?.id === data.userId && !user.disabled && markOf(user) === data.passwordMark;
+  }
+}
+
+/** The name of a session: what the cookie's holder is known by inside. */
+export function digestOf(cookie: string): string {
+  return createHash('sha256').update(cookie).digest('hex');
+}
+
+function markOf({ passwordHash }: UserRow): string {
+  return createHash('sha256')
+    .update(passwordHash ?? '')
+    .digest('base64url')
+    .slice(0, 16);
+}

@@ -1,0 +1,48 @@
+/** What is said between a gate (`downloads.ts`) and the thread that reads trails for others (`download-thread.ts`). */
+
+/** Marks a worker as that thread. */
+export const DOWNLOAD_THREAD = 'sallyport downloads';
+
+/** A container and the name it gets in an archive. */
+export interface ContainerPlace {
+  readonly path: string;
+  readonly name: string;
+  /** It is being written. */
+  readonly live: boolean;
+}
+
+/** What is wanted. */
+export type Wanted =
+  | { readonly what: 'container'; readonly place: ContainerPlace }
+  | { readonly what: 'archive'; readonly places: readonly ContainerPlace[] }
+  | { readonly what: 'export'; readonly path: string; readonly format: string }
+  | {
+      readonly what: 'file';
+      readonly path: string;
+      readonly connection: string;
+      readonly channel: number;
+      readonly live: boolean;
+      readonly file: string;
+      /** Bytes from here, to before there; of the whole content without. */
+      readonly range: { readonly from: number; readonly to: number } | undefined;
+      /** Zeros where nothing crossed; else a file with holes is refused. */
+      readonly holes: boolean;
+    };
+
+export type ToDownloads =
+  | { readonly do: 'begin'; readonly key: number; readonly wanted: Wanted }
+  | { readonly do: 'next'; readonly key: number }
+  | { readonly do: 'drop'; readonly key: number };
+
+export type FromDownloads =
+  /** There it is; `size` in bytes, if that is known before it is read. */
+  | { readonly is: 'ready'; readonly key: number; readonly size: number | undefined }
+  | { readonly is: 'piece'; readonly key: number; readonly bytes: Uint8Array }
+  | { readonly is: 'end'; readonly key: number }
+  | {
+      readonly is: 'failed';
+      readonly key: number;
+      /** A code of `base/errors.ts`. */
+      readonly code: string;
+      readonly text: string;
+    };

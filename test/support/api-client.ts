@@ -1,0 +1,102 @@
+/** A client of the API that keeps its cookie, as curl with a jar does; one request at a time, over real TLS. */
+import { request } from 'node:https';
+import type { IncomingMessage } from 'node:http';
+
+export interface ApiReply {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  readonly bytes: Buffer;
+  /** The body as JSON; undefined if it is none. */
+  readonly json: Reply;
+}
+
+/** A reply as tests look into it. */
+export type Reply = {
+  readonly [name: string]: Reply;
+} & readonly Reply[] & { readonly toString: () => string };
+
+export interface ApiRequest {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** JSON, or the bytes of a body of another kind. */
+  readonly body?: unknown;
+}
+
+export class ApiClient {
+  readonly #address: string;
+  readonly #ca: string | Buffer;
+  cookie: string | undefined;
+
+  constructor(address: string, ca: string | Buffer) {
+    this.#address = address;
+    this.#ca = ca;
+  }
+
+  login(user: string, password: string): Promise<ApiReply> {
+    const basic = Buffer.from(`${user}:${password}`).toString('base64');
+    return this.get('/api/authentication', { headers: { Authorization: `Basic ${basic}` } });
+  }
+
+  get(path: string, options?: ApiRequest): Promise<ApiReply> {
+    return this.send('GET', path, options);
+  }
+
+  post(path: string, body?: unknown): Promise<ApiReply> {
+    return this.send('POST', path, body === undefined ? {} : { body });
+  }
+
+  put(path: string, body: unknown): Promise<ApiReply> {
+    return this.send('PUT', path, { body });
+  }
+
+  delete(path: string): Promise<ApiReply> {
+    return this.send('DELETE', path);
+  }
+
+  send(method: string, path: string, options: ApiRequest = {}): Promise<ApiReply> {
+    const { body } = options;
+    const raw = Buffer.isBuffer(body) || typeof body === 'string';
+    const bytes =
+      body === undefined ? Buffer.alloc(0) : Buffer.from(raw ? body : JSON.stringify(body));
+    const headers: Record<string, string> = {
+      ...(method === 'GET' || method === 'DELETE'
+        ? {}
+        : { 'Content-Length': String(bytes.length) }),
+      ...(body === undefined || raw ? {} : { 'Content-Type': 'application/json' }),
+      ...(this.cookie === undefined ? {} : { Cookie: `session_id=${this.cookie}` }),
+      ...options.headers,
+    };
+    return new Promise((resolve, reject) => {
+      const url = `https://${this.#address}${path}`;
+      const sent = request(url, { method, headers, ca: this.#ca, agent: false }, (response) => {
+        const pieces: Buffer[] = [];
+        response.on('data', (piece: Buffer) => pieces.push(piece));
+        response.on('error', reject);
+        response.on('end', () => {
+          this.#keep(response.headers['set-cookie'] ?? []);
+          const all = Buffer.concat(pieces);
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            bytes: all,
+            json: jsonOf(all),
+          });
+        });
+      });
+      sent.on('error', reject);
+      sent.end(bytes);
+    });
+  }
+
+  #keep(cookies: readonly string[]): void {
+    const value = /^session_id=([^;]*)/.exec(cookies[0] ?? '')?.[1];
+    if (value !== undefined) this.cookie = value === '' ? undefined : value;
+  }
+}
+
+function jsonOf(bytes: Buffer): Reply {
+  try {
+    return JSON.parse(bytes.toString()) as Reply;
+  } catch {
+    return undefined as unknown as Reply;
+  }
+}
