@@ -90,7 +90,8 @@ export function makeApp(
   }
   app.use(router.routes());
   app.use(async (context) => nothingThere(options, router, context));
-  return app.callback() as (request: IncomingMessage, response: ServerResponse) => void;
+  const handle = app.callback();
+  return (request, response) => void handle(request, response);
 }
 
 interface State {
@@ -309,16 +310,21 @@ function checked(
   throw new ApiError(type, field === '' ? why : `${field}: ${why}`, field === '' ? {} : { field });
 }
 
+/** A session of koa-session as it is, and not as its types say. */
+interface OwnSession {
+  regenerate(): Promise<void>;
+}
+
 function loginOf(options: AppOptions, context: Context): LoginHandle {
   return {
     begin: async (userName) => {
       const data = options.enter(userName);
       if (!data) throw new ApiError('AuthenticationFailure', 'The login failed.');
-      const own = context.session;
+      const own = context.session as unknown as OwnSession | null;
       if (!own) throw new AppError('internal', 'there is no session to begin');
       Object.assign(own, data);
-      // A new id, whatever cookie the client came with. It gives a promise, whatever its types say.
-      await (own.regenerate() as unknown as Promise<void>);
+      // A new id, whatever cookie the client came with.
+      await own.regenerate();
     },
     end: () => {
       context.session = null;

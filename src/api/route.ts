@@ -125,6 +125,10 @@ export function route<
     reply,
     status,
     errors,
-    handle: async (call) => spec.handle(call as Call<z.output<Query>, z.output<Body>>),
+    // What it throws at once is a rejection too.
+    handle: (call) =>
+      new Promise((resolve) => {
+        resolve(spec.handle(call as Call<z.output<Query>, z.output<Body>>));
+      }),
   };
 }

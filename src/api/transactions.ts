@@ -9,6 +9,7 @@ import { AppError } from '../base/errors.ts';
 import { Mutex } from '../base/async.ts';
 import type { Committed } from '../store/inventory.ts';
 import type { InventoryContent } from '../store/inventory-diff.ts';
+import { danglingReference } from '../store/dangling-reference.ts';
 import { mergeInventory } from '../store/inventory-merge.ts';
 import type { Inventory } from '../store/rows.ts';
 import { ApiError } from './errors.ts';
@@ -123,10 +124,13 @@ export class Transactions {
         throw new ApiError('SemanticError', 'A commit needs a message here.', { field: 'message' });
       }
       const { base, staged } = own;
-      const done = await this.#options.commit((newest) => merged(base, staged.content, newest), {
-        author: caller.userName,
-        message,
-      });
+      const done = await this.#options.commit(
+        (newest) => checked(merged(base, staged.content, newest)),
+        {
+          author: caller.userName,
+          message,
+        },
+      );
       this.#open = undefined;
       return done;
     });
@@ -182,4 +186,11 @@ function merged(base: Inventory, mine: InventoryContent, newest: Inventory): Inv
     { list, key: id, field },
     { cause: new AppError('busy', 'conflict of two commits') },
   );
+}
+
+/** Refuses what refers to something that is not there. */
+function checked(content: InventoryContent): InventoryContent {
+  const wrong = danglingReference(content);
+  if (wrong !== undefined) throw new ApiError('SemanticError', `Not committed: ${wrong}.`);
+  return content;
 }

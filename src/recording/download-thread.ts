@@ -20,7 +20,7 @@ const PIECE = 128 * 1024;
 
 interface Source {
   readonly size: number | undefined;
-  readonly pieces: AsyncGenerator<Buffer>;
+  readonly pieces: AsyncGenerator<Buffer, unknown>;
   close(): Promise<void>;
 }
 
@@ -132,11 +132,11 @@ class Download {
       const parts: Buffer[] = [];
       let size = 0;
       while (size < PIECE) {
-        const { done, value } = await source.pieces.next();
-        if (done) break;
+        const step = await source.pieces.next();
+        if (step.done === true) break;
         // The source goes on in the same buffer.
-        parts.push(Buffer.from(value));
-        size += value.length;
+        parts.push(Buffer.from(step.value));
+        size += step.value.length;
       }
       if (size > 0) {
         this.#tell({ is: 'piece', key: this.#key, bytes: Buffer.concat(parts) });

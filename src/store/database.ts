@@ -12,7 +12,7 @@ import { MIGRATIONS } from '../../migrations/steps.ts';
 import { Mutex } from '../base/async.ts';
 import { AppError, reasonOf } from '../base/errors.ts';
 import { CONFIGURATION_ENTITIES } from './entities.ts';
-import { LoginSessionEntity } from './login-sessions.ts';
+import { LoginSessionEntity } from './login-session-entity.ts';
 import { migrate, migrationClasses } from './migrate.ts';
 import { DataSource, QueryFailedError } from './orm.ts';
 import type { DataSourceOptions, EntityManager, Logger, QueryRunner } from './orm.ts';

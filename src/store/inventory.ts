@@ -281,12 +281,9 @@ async function writeRows(
     await manager.upsert(RuleEntity, records, ['id']);
   }
   if (touched.has(after.settings.id)) {
-    const { id, ...settings } = after.settings;
-    void id;
-    const records = Object.entries(settings).map(([name, value]) => ({
-      name,
-      value: JSON.stringify(value),
-    }));
+    const records = Object.entries(after.settings)
+      .filter(([name]) => name !== 'id')
+      .map(([name, value]) => ({ name, value: JSON.stringify(value) }));
     await manager.upsert(SettingEntity, records, ['name']);
   }
   for (const rows of chunks(after.acls.filter(({ id }) => touched.has(id)))) {

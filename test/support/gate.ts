@@ -37,6 +37,7 @@ export interface GateOptions {
 interface Ready {
   readonly event: 'ready';
   readonly ssh: string;
+  readonly https: string;
   readonly pid: number;
 }
 
@@ -64,6 +65,11 @@ export class Gate {
 
   get sshPort(): number {
     return Number(/:(\d+)$/.exec(this.#serving().ssh)?.[1]);
+  }
+
+  /** `host:port` of the API. */
+  get https(): string {
+    return this.#serving().https;
   }
 
   /** What the gate wrote to standard error: its log. */
