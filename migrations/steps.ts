@@ -7,6 +7,7 @@ import { forwards } from './1795572000000-forwards.ts';
 import { connectionParent } from './1795575900000-connection-parent.ts';
 import { legAlgorithms } from './1795576500000-leg-algorithms.ts';
 import { files } from './1795577400000-files.ts';
+import { api } from './1795598000000-api.ts';
 import type { Migration } from './schema.ts';
 
 export const MIGRATIONS: readonly Migration[] = [
@@ -15,4 +16,5 @@ export const MIGRATIONS: readonly Migration[] = [
   connectionParent,
   legAlgorithms,
   files,
+  api,
 ];

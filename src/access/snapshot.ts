@@ -11,13 +11,24 @@ import { isIPv6, SocketAddress } from 'node:net';
 
 import { parseAuthorizedKey } from '../wire/publickey.ts';
 import type { AuthorizedKey } from '../wire/publickey.ts';
+import { DEFAULT_SETTINGS } from '../store/rows.ts';
 import type { Inventory, RuleRow, TargetRow, UserRow } from '../store/rows.ts';
 
-const EMPTY: Inventory = { commit: 0, users: [], groups: [], targets: [], rules: [], acls: [] };
+const EMPTY: Inventory = {
+  commit: 0,
+  users: [],
+  groups: [],
+  targets: [],
+  rules: [],
+  acls: [],
+  settings: DEFAULT_SETTINGS,
+};
 
 /** One commit of the configuration, read-only. */
 export class Snapshot {
   readonly commit: number;
+  /** All of it, as it was committed. */
+  readonly inventory: Inventory;
   readonly #users: ReadonlyMap<string, UserRow>;
   readonly #targets: ReadonlyMap<string, TargetRow>;
   readonly #places: ReadonlyMap<string, readonly TargetRow[]>;
@@ -31,6 +42,7 @@ export class Snapshot {
 
   constructor(inventory: Inventory) {
     this.commit = inventory.commit;
+    this.inventory = inventory;
     this.#users = new Map(inventory.users.map((row) => [row.name, row]));
     this.#targets = new Map(inventory.targets.map((row) => [row.name, row]));
     const places = new Map<string, TargetRow[]>();

@@ -32,6 +32,8 @@ export interface UserEntry extends Reference {
   readonly keys?: readonly string[];
   readonly groups?: readonly Reference[];
   readonly disabled?: boolean;
+  /** Microseconds since 1970; null: never. */
+  readonly expires?: number | null;
 }
 
 export interface AccountEntry extends Reference {
@@ -72,6 +74,8 @@ export interface InventoryDocument {
   readonly targets: readonly TargetEntry[];
   readonly rules: readonly RuleEntry[];
   readonly acls: readonly AclEntry[];
+  /** Those that are said, by the names of `store/rows.ts`. */
+  readonly settings?: Readonly<Record<string, boolean>>;
 }
 
 /** What reading the file needs from elsewhere; each may throw, and the message becomes the reason. */
@@ -169,6 +173,16 @@ function describe(value: unknown, path: Path): { title: string; rest: string[] }
   return { title: outer, rest: path.slice(2, 3).map(String) };
 }
 
+/** Names of the file are those of the rows with underscores. */
+function settingsOf(said: Readonly<Record<string, boolean | undefined>>): Record<string, boolean> {
+  const entries = Object.entries(said).flatMap(([name, value]) =>
+    value === undefined
+      ? []
+      : [[name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()), value] as const],
+  );
+  return Object.fromEntries(entries);
+}
+
 /** Turns checked values into entries with lines; holds what every step of it needs. */
 class InventoryReader {
   readonly #file: string;
@@ -183,7 +197,7 @@ class InventoryReader {
 
   read(shape: InventoryShape): InventoryDocument {
     const users = (shape.users ?? []).map((user, i): UserEntry => {
-      const { name, password, keys, groups, disabled } = user;
+      const { name, password, keys, groups, disabled, expires } = user;
       const path = ['users', i];
       const title = `user ${quote(name)}`;
       return {
@@ -194,6 +208,7 @@ class InventoryReader {
         ...(keys ? { keys: this.#keys(title, keys, [...path, 'keys'], true) } : {}),
         ...(groups ? { groups: this.#references(title, groups, [...path, 'groups']) } : {}),
         ...(disabled === undefined ? {} : { disabled }),
+        ...(expires === undefined ? {} : { expires }),
       };
     });
     const groups = (shape.groups ?? []).map(({ name }, i) => this.#entry(name, ['groups', i]));
@@ -226,7 +241,8 @@ class InventoryReader {
       'acl of group and permission',
       acls.map(({ group, permission, line }) => ({ name: `${group.name} ${permission}`, line })),
     );
-    return { file: this.#file, users, groups, targets, rules, acls };
+    const settings = settingsOf(shape.settings ?? {});
+    return { file: this.#file, users, groups, targets, rules, acls, settings };
   }
 
   #target(target: NonNullable<InventoryShape['targets']>[number], path: Path): TargetEntry {

@@ -12,6 +12,7 @@ import { MIGRATIONS } from '../../migrations/steps.ts';
 import { Mutex } from '../base/async.ts';
 import { AppError, reasonOf } from '../base/errors.ts';
 import { CONFIGURATION_ENTITIES } from './entities.ts';
+import { LoginSessionEntity } from './login-sessions.ts';
 import { migrate, migrationClasses } from './migrate.ts';
 import { DataSource, QueryFailedError } from './orm.ts';
 import type { DataSourceOptions, EntityManager, Logger, QueryRunner } from './orm.ts';
@@ -115,7 +116,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<Database> 
   const shared = {
     type: 'sqlite' as const,
     database: path,
-    entities: [...CONFIGURATION_ENTITIES, ...TRAIL_ENTITIES],
+    entities: [...CONFIGURATION_ENTITIES, LoginSessionEntity, ...TRAIL_ENTITIES],
     migrations: migrationClasses(options.migrations ?? MIGRATIONS),
     busyTimeout: options.busyTimeoutMs ?? BUSY_TIMEOUT_MS,
     logger: SILENT,

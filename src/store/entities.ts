@@ -15,6 +15,9 @@ export interface UserRecord {
   /** JSON array of `authorized_keys` lines. */
   keys: string;
   disabled: boolean;
+  passwordId: string | null;
+  passwordCreated: number | null;
+  expires: number | null;
 }
 
 export const UserEntity = entity<UserRecord>({
@@ -27,6 +30,9 @@ export const UserEntity = entity<UserRecord>({
     passwordHash: { ...text, ...nullable },
     keys: text,
     disabled: { type: 'boolean' },
+    passwordId: { ...uuid, ...nullable },
+    passwordCreated: { ...big, ...nullable },
+    expires: { ...big, ...nullable },
   },
   indices: [{ name: 'users_name', columns: ['name'], unique: true }],
 });
@@ -203,6 +209,18 @@ export const AclEntity = entity<AclRecord>({
   indices: [{ name: 'acls_group_permission', columns: ['groupName', 'permission'], unique: true }],
 });
 
+export interface SettingRecord {
+  name: string;
+  /** JSON. */
+  value: string;
+}
+
+export const SettingEntity = entity<SettingRecord>({
+  name: 'Setting',
+  tableName: 'settings',
+  columns: { name: { type: 'varchar', length: 64, ...primary }, value: text },
+});
+
 export interface CommitRecord {
   number: number;
   author: string;
@@ -237,5 +255,6 @@ export const CONFIGURATION_ENTITIES = [
   AccountEntity,
   RuleEntity,
   AclEntity,
+  SettingEntity,
   CommitEntity,
 ] as const;

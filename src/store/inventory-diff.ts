@@ -2,13 +2,14 @@
  * What differs between two configurations, object by object, in the words of the inventory file. This is what a commit
  * keeps and what `apply` prints, so a secret never enters it: neither a hash nor a sealed value, only `[secret]`.
  */
+import { rfc3339 } from '../base/time.ts';
 import { canonicalJson } from './audit.ts';
 import type { Inventory } from './rows.ts';
 
 const MASK = '[secret]';
 const SECRET_FIELDS: ReadonlySet<string> = new Set(['password', 'secret']);
 
-export type ObjectKind = 'group' | 'user' | 'target' | 'account' | 'rule' | 'acl';
+export type ObjectKind = 'group' | 'user' | 'target' | 'account' | 'rule' | 'acl' | 'setting';
 type View = Readonly<Record<string, unknown>>;
 
 /** One object that a commit created, changed or removed. */
@@ -39,8 +40,9 @@ function itemsOf(inventory: InventoryContent): Item[] {
   for (const { id, name } of inventory.groups) {
     items.push({ kind: 'group', id, name, view: { name } });
   }
-  for (const { id, name, passwordHash, keys, groups, disabled } of inventory.users) {
-    const view = { name, password: passwordHash, keys, groups, disabled };
+  for (const { id, name, passwordHash, keys, groups, disabled, expires } of inventory.users) {
+    const until = expires === null ? {} : { expires: rfc3339(expires) };
+    const view = { name, password: passwordHash, keys, groups, disabled, ...until };
     items.push({ kind: 'user', id, name, view });
   }
   for (const target of inventory.targets) {
@@ -70,6 +72,14 @@ function itemsOf(inventory: InventoryContent): Item[] {
     const view = { group, objects, permission };
     items.push({ kind: 'acl', id, name: `${group}:${permission}`, view });
   }
+  const { id, ...settings } = inventory.settings;
+  const said = {
+    require_commit_message: settings.requireCommitMessage,
+    implicit_transactions: settings.implicitTransactions,
+    end_sessions_on_change: settings.endSessionsOnChange,
+    rights_at_once: settings.rightsAtOnce,
+  };
+  items.push({ kind: 'setting', id, name: 'settings', view: said });
   return items;
 }
 
@@ -93,8 +103,8 @@ export function diffInventory(before: InventoryContent, after: InventoryContent)
       changes.push({ action: 'created', kind, id, name, after: masked(view) });
       continue;
     }
-    const fields = Object.keys(view).filter(
-      (field) => canonicalJson(view[field]) !== canonicalJson(was.view[field]),
+    const fields = Object.keys({ ...was.view, ...view }).filter(
+      (field) => canonicalJson(view[field] ?? null) !== canonicalJson(was.view[field] ?? null),
     );
     if (fields.length === 0) continue;
     const seen = { before: masked(was.view), after: masked(view) };

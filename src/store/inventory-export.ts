@@ -2,11 +2,13 @@
  * The configuration as an inventory file, in the form that `apply` reads. Secrets are left out and a comment says where
  * one was; since `apply` keeps what it is not given, the text applied to the same database changes nothing.
  */
-import type { AccountRow, Inventory, TargetRow, UserRow } from './rows.ts';
+import { rfc3339 } from '../base/time.ts';
+import { DEFAULT_SETTINGS } from './rows.ts';
+import type { AccountRow, Inventory, SettingsRow, TargetRow, UserRow } from './rows.ts';
 
 /** The text of an inventory file; the same configuration always gives the same text. */
 export function exportInventory(inventory: Inventory): string {
-  const { users, groups, targets, rules, acls } = inventory;
+  const { users, groups, targets, rules, acls, settings } = inventory;
   return [
     `# Configuration at commit ${inventory.commit}. Secrets are left out.`,
     ...section('users', users.toSorted(byName), userLines),
@@ -27,17 +29,30 @@ export function exportInventory(inventory: Inventory): string {
         `- { group: ${scalar(group)}, objects: ${list(objects)}, permission: ${permission} }`,
       ],
     ),
+    ...settingLines(settings),
     '',
   ].join('\n');
 }
 
-function userLines({ name, passwordHash, keys, groups, disabled }: UserRow): string[] {
+/** Those that are not as they come. */
+function settingLines(settings: SettingsRow): string[] {
+  const said = Object.entries(settings).filter(
+    ([name, value]) => DEFAULT_SETTINGS[name as keyof typeof DEFAULT_SETTINGS] !== value,
+  );
+  if (said.length === 0) return [];
+  const nameOf = (name: string): string =>
+    name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return ['settings:', ...said.map(([name, value]) => `  ${nameOf(name)}: ${value}`)];
+}
+
+function userLines({ name, passwordHash, keys, groups, disabled, expires }: UserRow): string[] {
   return [
     `- name: ${scalar(name)}`,
     ...(passwordHash === null ? [] : ['  # password: left out']),
     ...lines('  keys', keys),
     `  groups: ${list(groups)}`,
     ...(disabled ? ['  disabled: true'] : []),
+    ...(expires === null ? [] : [`  expires: ${scalar(rfc3339(expires))}`]),
   ];
 }
 

@@ -91,7 +91,8 @@ class Plan {
         permission,
       }),
     );
-    const content = { groups, users, targets, rules, acls };
+    const settings = { ...current.settings, ...document.settings };
+    const content = { groups, users, targets, rules, acls, settings };
     this.#checkReferences(content, groupNames);
     return content;
   }
@@ -144,11 +145,28 @@ class Plan {
       id,
       uuid,
       name: entry.name,
-      passwordHash: await this.#passwordHash(entry, was),
+      ...(await this.#password(entry, was)),
       keys: entry.keys ?? was?.keys ?? [],
       groups: (entry.groups?.map(byName) ?? staying).toSorted(),
       disabled: entry.disabled ?? was?.disabled ?? false,
+      expires: entry.expires === undefined ? (was?.expires ?? null) : entry.expires,
     };
+  }
+
+  /** A hash that is new is a new password object. */
+  async #password(
+    entry: UserEntry,
+    was: UserRow | undefined,
+  ): Promise<Pick<UserRow, 'passwordHash' | 'passwordId' | 'passwordCreated'>> {
+    const passwordHash = await this.#passwordHash(entry, was);
+    if (was && passwordHash === was.passwordHash) {
+      const { passwordId, passwordCreated } = was;
+      return { passwordHash, passwordId, passwordCreated };
+    }
+    if (passwordHash === null) return { passwordHash, passwordId: null, passwordCreated: null };
+    const now = this.#tools.now();
+    const made = { passwordId: newUuid(now), passwordCreated: Math.floor(now / 1000) };
+    return { passwordHash, ...made };
   }
 
   async #passwordHash(entry: UserEntry, was: UserRow | undefined): Promise<string | null> {

@@ -12,15 +12,17 @@ import {
   HostKeyEntity,
   MembershipEntity,
   RuleEntity,
+  SettingEntity,
   TargetEntity,
   UserEntity,
 } from './entities.ts';
-import type { AccountRecord } from './entities.ts';
+import type { AccountRecord, SettingRecord } from './entities.ts';
 import { diffInventory } from './inventory-diff.ts';
 import type { Change, InventoryContent, ObjectKind } from './inventory-diff.ts';
 import { In } from './orm.ts';
 import type { EntityManager } from './orm.ts';
-import type { AclRow, Credential, Inventory, RuleRow, TargetRow } from './rows.ts';
+import { DEFAULT_SETTINGS } from './rows.ts';
+import type { AclRow, Credential, Inventory, RuleRow, SettingsRow, TargetRow } from './rows.ts';
 
 /** SQLite and PostgreSQL both take far more parameters than this in one statement. */
 const ROWS_AT_ONCE = 200;
@@ -42,13 +44,15 @@ export async function loadInventory(manager: EntityManager): Promise<Inventory> 
   const rules = await manager.find(RuleEntity, { order: { name: 'ASC' } });
   const acls = await manager.find(AclEntity, { order: { groupName: 'ASC', permission: 'ASC' } });
 
+  const settings = await manager.find(SettingEntity);
+
   const groupNames = new Map(groups.map(({ id, name }) => [id, name]));
   const groupsOf = Map.groupBy(memberships, ({ userId }) => userId);
   const keysOf = Map.groupBy(hostKeys, ({ targetId }) => targetId);
   const accountsOf = Map.groupBy(accounts, ({ targetId }) => targetId);
   return deepFreeze({
     commit,
-    users: users.map(({ id, uuid, name, passwordHash, keys, disabled }) => ({
+    users: users.map(({ id, uuid, name, passwordHash, keys, disabled, ...more }) => ({
       id,
       uuid,
       name,
@@ -56,6 +60,10 @@ export async function loadInventory(manager: EntityManager): Promise<Inventory> 
       keys: JSON.parse(keys) as string[],
       groups: (groupsOf.get(id) ?? []).map(({ groupId }) => groupNames.get(groupId) ?? '').sort(),
       disabled,
+      // A password from before they were objects has the id of its user.
+      passwordId: passwordHash === null ? null : (more.passwordId ?? uuid),
+      passwordCreated: more.passwordCreated,
+      expires: more.expires,
     })),
     groups: groups.map(({ id, uuid, name }) => ({ id, uuid, name })),
     targets: targets.map(({ id, uuid, name, address, port, hostKeyPolicy, algorithms }) => ({
@@ -93,7 +101,18 @@ export async function loadInventory(manager: EntityManager): Promise<Inventory> 
       objects: JSON.parse(objects) as string[],
       permission: (permission === 'write' ? 'write' : 'read') satisfies AclRow['permission'],
     })),
+    settings: settingsOf(settings),
   });
+}
+
+/** A setting that this version does not know, or another value than it takes, is as if nobody had said it. */
+function settingsOf(rows: readonly SettingRecord[]): SettingsRow {
+  const said = new Map(rows.map(({ name, value }) => [name, value]));
+  const fields = Object.entries(DEFAULT_SETTINGS).map(([name, value]) => {
+    const text = said.get(name);
+    return [name, text === 'true' ? true : text === 'false' ? false : value];
+  });
+  return Object.fromEntries(fields) as SettingsRow;
 }
 
 function credentialOf({ id, credentialKind: kind, sealed }: AccountRecord): Credential {
@@ -220,13 +239,16 @@ async function writeRows(
     await manager.upsert(GroupEntity, rows, ['id']);
   }
   for (const rows of chunks(users)) {
-    const records = rows.map(({ id, uuid, name, passwordHash, keys, disabled }) => ({
+    const records = rows.map(({ id, uuid, name, passwordHash, keys, disabled, ...more }) => ({
       id,
       uuid,
       name,
       passwordHash,
       keys: JSON.stringify(keys),
       disabled,
+      passwordId: more.passwordId,
+      passwordCreated: more.passwordCreated,
+      expires: more.expires,
     }));
     await manager.upsert(UserEntity, records, ['id']);
   }
@@ -257,6 +279,12 @@ async function writeRows(
       forwardTo: rule.forwardTo === null ? null : JSON.stringify(rule.forwardTo),
     }));
     await manager.upsert(RuleEntity, records, ['id']);
+  }
+  if (touched.has(after.settings.id)) {
+    const records = Object.entries(after.settings)
+      .filter(([name]) => name !== 'id')
+      .map(([name, value]) => ({ name, value: JSON.stringify(value) }));
+    await manager.upsert(SettingEntity, records, ['name']);
   }
   for (const rows of chunks(after.acls.filter(({ id }) => touched.has(id)))) {
     const records = rows.map(({ id, uuid, group, objects, permission }) => ({

@@ -18,6 +18,12 @@ export interface UserRow {
   readonly keys: readonly string[];
   readonly groups: readonly string[];
   readonly disabled: boolean;
+  /** UUID of the password as an object of the API; null with the hash. */
+  readonly passwordId: string | null;
+  /** Seconds since 1970; null where that was not noted. */
+  readonly passwordCreated: number | null;
+  /** Microseconds since 1970, from when on he is as disabled; null: never. */
+  readonly expires: number | null;
 }
 
 export interface GroupRow {
@@ -87,6 +93,23 @@ export interface AclRow {
   readonly permission: 'read' | 'write';
 }
 
+/** Settings that are configuration; what no commit has said is as here. */
+export const DEFAULT_SETTINGS = {
+  id: 'settings',
+  /** Whether a commit over the API needs a message. */
+  requireCommitMessage: false,
+  /** Whether a change over the API opens a transaction by itself. */
+  implicitTransactions: false,
+  /** Whether a session ends when a commit takes away what it stands on. */
+  endSessionsOnChange: true,
+  /** Whether rights that are taken away count at once for those who are logged in to the API. */
+  rightsAtOnce: false,
+} as const;
+
+export type SettingsRow = {
+  readonly [K in keyof typeof DEFAULT_SETTINGS]: K extends 'id' ? string : boolean;
+};
+
 /** The whole configuration at one commit. Groups, targets and accounts are named by name inside rules and ACLs. */
 export interface Inventory {
   readonly commit: number;
@@ -95,4 +118,5 @@ export interface Inventory {
   readonly targets: readonly TargetRow[];
   readonly rules: readonly RuleRow[];
   readonly acls: readonly AclRow[];
+  readonly settings: SettingsRow;
 }

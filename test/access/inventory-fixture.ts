@@ -1,11 +1,13 @@
 /** Small configurations for the tests of access. */
+import { DEFAULT_SETTINGS } from '../../src/store/rows.ts';
 import type { AccountRow, Inventory, RuleRow, TargetRow, UserRow } from '../../src/store/rows.ts';
 
 const ids = (name: string) => ({ id: `id-${name}`, uuid: `uuid-${name}`, name });
 
 export function user(name: string, more: Partial<UserRow> = {}): UserRow {
-  const plain = { passwordHash: null, keys: [], groups: ['ops'], disabled: false };
-  return { ...ids(name), ...plain, ...more };
+  const password = { passwordHash: null, passwordId: null, passwordCreated: null };
+  const plain = { keys: [], groups: ['ops'], disabled: false, expires: null };
+  return { ...ids(name), ...password, ...plain, ...more };
 }
 
 export function account(name: string): AccountRow {
@@ -31,5 +33,6 @@ export function rule(name: string, more: Partial<RuleRow>): RuleRow {
 
 export function inventory(more: Partial<Inventory>): Inventory {
   const groups = ['dev', 'ops'].map(ids);
-  return { commit: 7, users: [], groups, targets: [], rules: [], acls: [], ...more };
+  const none = { users: [], targets: [], rules: [], acls: [] };
+  return { commit: 7, groups, settings: DEFAULT_SETTINGS, ...none, ...more };
 }
