@@ -25,7 +25,7 @@ export interface PeopleTools {
   readonly now: () => number;
 }
 
-const { name, keyLine } = objectShapes;
+const { name, keyLine, expiry } = objectShapes;
 
 const sentUser = z.strictObject({
   name,
@@ -33,7 +33,7 @@ const sentUser = z.strictObject({
   password_created: z.int().nullable().optional().describe('Set by the server; ignored'),
   keys: z.array(keyLine).max(1_000).optional(),
   disabled: z.boolean().optional(),
-  expires: z.iso.datetime({ offset: true }).nullable().optional(),
+  expires: expiry.nullable().optional(),
 });
 type SentUser = z.output<typeof sentUser>;
 
@@ -64,12 +64,7 @@ export function usersCollection({ now }: PeopleTools): Collection<SentUser> {
       keys: sent.keys === undefined ? (was?.keys ?? []) : keysOf(sent.keys),
       groups: was?.groups ?? [],
       disabled: sent.disabled ?? was?.disabled ?? false,
-      expires:
-        expires === undefined
-          ? (was?.expires ?? null)
-          : expires === null
-            ? null
-            : Date.parse(expires) * 1000,
+      expires: expires === undefined ? (was?.expires ?? null) : expires,
     };
     return { passwords, content: { ...content, users: withRow(content.users, user) } };
   };

@@ -208,9 +208,7 @@ class InventoryReader {
         ...(keys ? { keys: this.#keys(title, keys, [...path, 'keys'], true) } : {}),
         ...(groups ? { groups: this.#references(title, groups, [...path, 'groups']) } : {}),
         ...(disabled === undefined ? {} : { disabled }),
-        ...(expires === undefined
-          ? {}
-          : { expires: expires === null ? null : Date.parse(expires) * 1000 }),
+        ...(expires === undefined ? {} : { expires }),
       };
     });
     const groups = (shape.groups ?? []).map(({ name }, i) => this.#entry(name, ['groups', i]));

@@ -39,6 +39,18 @@ const password = z
     `a password has at most ${MAX_PASSWORD} bytes`,
   );
 
+/** When somebody's time is over: a day begins at midnight UTC. Read as microseconds since 1970, below 2^53. */
+const expiry = z
+  .union(
+    [z.iso.date(), z.iso.datetime({ offset: true })],
+    'a day or a time: 2027-01-31 or 2027-01-31T09:30:00Z',
+  )
+  .refine((text) => {
+    const year = new Date(text).getUTCFullYear();
+    return year >= 1970 && year <= 2200;
+  }, 'a year from 1970 to 2200')
+  .transform((text) => Date.parse(text) * 1000);
+
 const algorithms = (kind: AlgorithmKind) =>
   z
     .array(
@@ -55,13 +67,7 @@ const user = z.strictObject({
   keys: z.array(line).max(1_000).optional(),
   groups: names.optional(),
   disabled: z.boolean().optional(),
-  expires: z
-    .union(
-      [z.iso.date(), z.iso.datetime({ offset: true })],
-      'a day or a time: 2027-01-31 or 2027-01-31T09:30:00Z',
-    )
-    .nullable()
-    .optional(),
+  expires: expiry.nullable().optional(),
 });
 
 const account = z.strictObject({
@@ -153,7 +159,17 @@ export const inventoryShape = z.strictObject({
 });
 
 /** The same checks for whoever takes such objects elsewhere. */
-export const objectShapes = { name, keyLine: line, password, user, account, target, rule, acl };
+export const objectShapes = {
+  name,
+  keyLine: line,
+  password,
+  expiry,
+  user,
+  account,
+  target,
+  rule,
+  acl,
+};
 
 export type InventoryShape = z.infer<typeof inventoryShape>;
 export type AccountShape = z.infer<typeof account>;

@@ -37,8 +37,7 @@ export function exportInventory(inventory: Inventory): string {
 /** Those that are not as they come. */
 function settingLines(settings: SettingsRow): string[] {
   const said = Object.entries(settings).filter(
-    ([name, value]) =>
-      name !== 'id' && DEFAULT_SETTINGS[name as keyof typeof DEFAULT_SETTINGS] !== value,
+    ([name, value]) => DEFAULT_SETTINGS[name as keyof typeof DEFAULT_SETTINGS] !== value,
   );
   if (said.length === 0) return [];
   const nameOf = (name: string): string =>

@@ -5,9 +5,9 @@ import type { AccountRow, Inventory, RuleRow, TargetRow, UserRow } from '../../s
 const ids = (name: string) => ({ id: `id-${name}`, uuid: `uuid-${name}`, name });
 
 export function user(name: string, more: Partial<UserRow> = {}): UserRow {
-  const plain = { passwordHash: null, keys: [], groups: ['ops'], disabled: false };
-  const never = { passwordId: null, passwordCreated: null, expires: null };
-  return { ...ids(name), ...plain, ...never, ...more };
+  const password = { passwordHash: null, passwordId: null, passwordCreated: null };
+  const plain = { keys: [], groups: ['ops'], disabled: false, expires: null };
+  return { ...ids(name), ...password, ...plain, ...more };
 }
 
 export function account(name: string): AccountRow {
@@ -33,5 +33,6 @@ export function rule(name: string, more: Partial<RuleRow>): RuleRow {
 
 export function inventory(more: Partial<Inventory>): Inventory {
   const groups = ['dev', 'ops'].map(ids);
-  return { commit: 7, users: [], groups, targets: [], rules: [], acls: [], settings: DEFAULT_SETTINGS, ...more };
+  const none = { users: [], targets: [], rules: [], acls: [] };
+  return { commit: 7, groups, settings: DEFAULT_SETTINGS, ...none, ...more };
 }
