@@ -45,7 +45,7 @@ import { FactWriter } from './store/trails.ts';
 import { checkMasterKey } from './vault/credentials.ts';
 import { createHostAuthority, loadHostAuthority } from './vault/host-ca.ts';
 import { loadMasterKey } from './vault/keyring.ts';
-import { loadTls } from './vault/tls.ts';
+import { loadTls, secureOptions } from './vault/tls.ts';
 import { Secrets } from './vault/secrets.ts';
 import { hasMlKem } from './wire/hybrid-kem.ts';
 import { nativeCiphers, parseHostKey, selfTest } from './wire/ssh2.ts';
@@ -309,7 +309,9 @@ async function build(
   });
   const webAddress = splitAddress(config.listen.https);
   if (!webAddress) throw new AppError('config-invalid', `listen.https: ${config.listen.https}`);
-  const web = await api.listen(await loadTls(dir, config, nowMs()), webAddress);
+  const tls = await loadTls(dir, config, hostname(), nowMs());
+  if (tls.warning !== undefined) log.warn({ event: 'certificate' }, tls.warning);
+  const web = await api.listen(secureOptions(tls), webAddress);
   undo.push(() => web.close());
   methods.resolve(
     controlMethods({ instance, db, live, facts, log, passwords, secrets, renew, now: nowMs }),

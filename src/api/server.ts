@@ -30,8 +30,6 @@ export async function listenHttps(
   const server = createServer(
     {
       ...secure,
-      minVersion: 'TLSv1.2',
-      handshakeTimeout: HEADERS_MS,
       headersTimeout: HEADERS_MS,
       requestTimeout: REQUEST_MS,
       keepAliveTimeout: IDLE_MS,

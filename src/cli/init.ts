@@ -3,6 +3,7 @@
  * It makes things only where nothing is: a folder that was initialised before is refused, and no key is ever replaced.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 
 import { AppError, reasonOf } from '../base/errors.ts';
@@ -14,7 +15,7 @@ import { applyInventory } from '../store/apply.ts';
 import { openDatabase } from '../store/database.ts';
 import { createHostAuthority } from '../vault/host-ca.ts';
 import { createMasterKey } from '../vault/keyring.ts';
-import { createTls, tlsNames } from '../vault/tls.ts';
+import { createTls, serverNames } from '../vault/tls.ts';
 import { fingerprint, parseAuthorizedKey } from '../wire/publickey.ts';
 import { generateKeyPair } from '../wire/ssh2.ts';
 import { planTools } from './configuration.ts';
@@ -51,9 +52,10 @@ export async function init(options: InitOptions, output: Output): Promise<void> 
     createMasterKey(dir);
     await createSigningKey(keys);
     writeFileSync(config, text, { flag: 'wx', mode: 0o600 });
-    const ca = await createTls(tls, tlsNames(parseConfig(text, config).listen.https), Date.now());
     await makeDatabase(folder, password);
-    await tellWhatIsThere(folder, text, { prints, ca }, password !== undefined, output);
+    const names = serverNames(parseConfig(text, config), hostname());
+    prints.set('TLS authority', `SHA256 ${await createTls(tls, names, Date.now())}`);
+    await tellWhatIsThere(folder, text, prints, password !== undefined, output);
   } catch (cause) {
     if (cause instanceof AppError) throw cause;
     throw new AppError('dir-invalid', `cannot make ${dir}: ${reasonOf(cause)}`, { cause });
@@ -100,8 +102,8 @@ function sampleFile(): string {
   return found;
 }
 
-/** Makes the host keys and gives their fingerprints by type. */
-function makeHostKeys(keys: string): ReadonlyMap<string, string> {
+/** Makes the host keys and gives their fingerprints by what they are. */
+function makeHostKeys(keys: string): Map<string, string> {
   const prints = new Map<string, string>();
   for (const type of ['ed25519', 'rsa'] as const) {
     const { privateText, publicLine } = generateKeyPair(type, 'sallyport');
@@ -109,7 +111,7 @@ function makeHostKeys(keys: string): ReadonlyMap<string, string> {
     writeFileSync(path, privateText, { flag: 'wx', mode: 0o600 });
     writeFileSync(`${path}.pub`, `${publicLine.trim()}\n`, { flag: 'wx', mode: 0o644 });
     chmodSync(`${path}.pub`, 0o644);
-    prints.set(type, fingerprint(parseAuthorizedKey(publicLine).blob));
+    prints.set(`${type} key`, fingerprint(parseAuthorizedKey(publicLine).blob));
   }
   return prints;
 }
@@ -144,16 +146,15 @@ function adminDocument(password: Secret): InventoryDocument {
 async function tellWhatIsThere(
   { dir, config, keys }: GateFolder,
   text: string,
-  { prints, ca }: { readonly prints: ReadonlyMap<string, string>; readonly ca: string },
+  prints: ReadonlyMap<string, string>,
   hasAdmin: boolean,
   output: Output,
 ): Promise<void> {
   const { listen } = parseConfig(text, config);
   const lines = [
     `Made ${dir}: configuration, empty database, keys. Keep a copy of ${keys} apart from the rest.`,
-    `  listens on      ${listen.ssh} (SSH), ${listen.https} (HTTPS)`,
-    ...[...prints].map(([type, print]) => `  ${`${type} key`.padEnd(14)}  ${print}`),
-    `  authority       SHA-256 ${ca} (HTTPS)`,
+    `  listens on      ${listen.ssh} (SSH)`,
+    ...[...prints].map(([what, print]) => `  ${what.padEnd(14)}  ${print}`),
     ...(hasAdmin ? [`  administrator   ${ADMIN}, in group ${ADMINS}`] : []),
     'Next:',
     `  sallyport apply --dir ${dir} inventory.yaml     # users, targets, rules`,

@@ -57,20 +57,26 @@ function address(fallback: string, text: string) {
     .describe(text);
 }
 
+function filePath(text: string) {
+  return z
+    .string()
+    .max(4096)
+    .refine((value) => !value.includes('\0'), 'a path holds no NUL')
+    .default('')
+    .describe(text);
+}
+
 const listen = z.strictObject({
   ssh: address('127.0.0.1:2222', 'Address and port for SSH; port 0 takes a free one.'),
   https: address('127.0.0.1:8443', 'Address and port for the API; port 0 takes a free one.'),
 });
 
-const tls = z.strictObject({
-  cert: z
-    .string()
-    .default('')
-    .describe(
-      "Certificate with its chain, in PEM; empty for one of the gate's own authority in `tls/`.",
-    ),
-  key: z.string().default('').describe('Its private key, in PEM, which only its owner may read.'),
-});
+const tls = z
+  .strictObject({
+    cert: filePath('Certificate of the server in PEM, then those that lead to its authority.'),
+    key: filePath('Its private key in PEM, without a passphrase; nobody else may read it.'),
+  })
+  .refine((value) => (value.cert === '') === (value.key === ''), '"cert" and "key" go together');
 
 const login = z.strictObject({
   grace_s: seconds(120, 'A connection that has not logged in after this time is closed.'),
@@ -188,7 +194,9 @@ const passwords = z.strictObject({
 /** The schema of the whole file. */
 export const configSchema = z.strictObject({
   listen: listen.prefault({}).describe('Where the gate listens.'),
-  tls: tls.prefault({}).describe('Certificate of the API; paths are relative to the folder.'),
+  tls: tls
+    .prefault({})
+    .describe('Certificate for https in place of the one in DIR/tls; paths are relative to DIR.'),
   ident: z
     .string()
     .regex(/^[\x21-\x7e]{1,200}$/, 'expected 1 to 200 printable ASCII characters without spaces')

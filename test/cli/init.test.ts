@@ -1,6 +1,7 @@
 /** `init` makes a whole gate, private to its owner, and never touches one that is there. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadConfig } from '../../src/config/config.ts';
@@ -19,8 +20,16 @@ function contentOf(dir: string): Map<string, string> {
 
 test('init makes configuration, keys, database and folders that nobody else can read', async (t) => {
   const dir = join(tempDir(t), 'deep/gate');
-  const out = await succeed(['init', '--dir', dir, '--ssh', '0.0.0.0:2022', '--https', '[::1]:44']);
-  assert.deepEqual(loadConfig(dir).listen, { ssh: '0.0.0.0:2022', https: '[::1]:44' });
+  const out = await succeed([
+    'init',
+    '--dir',
+    dir,
+    '--ssh',
+    '[::1]:2022',
+    '--https',
+    'gate.example:44',
+  ]);
+  assert.deepEqual(loadConfig(dir).listen, { ssh: '[::1]:2022', https: 'gate.example:44' });
   assert.match(readFileSync(join(dir, 'sallyport.yaml'), 'utf8'), /# Where the gate listens/);
   assert.equal(loadMasterKey(dir).reveal().length, 32);
   const signing = await loadSigningKey(join(dir, 'keys'));
@@ -35,8 +44,18 @@ test('init makes configuration, keys, database and folders that nobody else can 
     'keys/master.key',
     'keys/signing.key',
     'data/sallyport.db',
+    'tls/ca-key.pem',
+    'tls/key.pem',
   ]) {
     assert.equal(statSync(join(dir, name)).mode & 0o777, 0o600, name);
+  }
+  const ca = join(dir, 'tls/ca.pem');
+  const told = await check(['openssl', 'x509', '-noout', '-fingerprint', '-sha256', '-in', ca]);
+  const authority = told.trim().split('=')[1] ?? 'none';
+  assert.ok(out.includes(`  TLS authority   SHA256 ${authority}\n`), out);
+  const verify = ['openssl', 'verify', '-x509_strict', '-CAfile', ca, '-verify_hostname'] as const;
+  for (const name of ['localhost', hostname(), 'gate.example']) {
+    await check([...verify, name.toLowerCase(), join(dir, 'tls/cert.pem')]);
   }
   for (const type of ['ed25519', 'rsa']) {
     const key = join(dir, `keys/ssh_host_${type}_key`);
