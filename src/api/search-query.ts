@@ -60,16 +60,18 @@ export const MAX_QUERY_TERMS = 128;
 const KEYWORDS: ReadonlySet<string> = new Set(['AND', 'OR', 'NOT', 'TO']);
 const FIELD = /^[A-Za-z_][A-Za-z0-9_.]*$/;
 const BLANK = /[ \t\r\n\u3000]/;
-const UNSUPPORTED: Readonly<Record<string, string>> = {
-  '~': 'fuzzy and proximity searches are',
-  '^': 'boosting is',
-  '?': 'wildcards inside a word are',
-  '[': 'a range without a field is',
-  ']': 'a bracket that closes nothing is',
-  '{': 'a range without a field is',
-  '}': 'a bracket that closes nothing is',
-  '/': 'regular expressions are',
-};
+const UNSUPPORTED: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    '~': 'fuzzy and proximity searches are',
+    '^': 'boosting is',
+    '?': 'wildcards inside a word are',
+    '[': 'a range without a field is',
+    ']': 'a bracket that closes nothing is',
+    '{': 'a range without a field is',
+    '}': 'a bracket that closes nothing is',
+    '/': 'regular expressions are',
+  }),
+);
 
 /** Reads an expression; throws nothing but `InvalidQuery`. */
 export function parseQuery(text: string): QueryNode {
@@ -91,8 +93,8 @@ class Parser {
   #at = 0;
   #depth = 0;
   #terms = 0;
-  /** Where the last `+` stood that still looks for what it is beside. */
-  #required: number | undefined;
+  /** Where the first `+` stands in this pair of parentheses; -1 without one. */
+  #required = -1;
 
   constructor(text: string) {
     this.#text = text;
@@ -106,10 +108,10 @@ class Parser {
 
   #either(): QueryNode {
     const outer = this.#required;
-    this.#required = undefined;
+    this.#required = -1;
     const all = [this.#both()];
     while (this.#takeKeyword('OR')) all.push(this.#both());
-    if (all.length > 1 && this.#required !== undefined) {
+    if (all.length > 1 && this.#required >= 0) {
       this.#fail('"+" says nothing beside OR; use AND and parentheses', this.#required);
     }
     this.#required = outer;
@@ -138,7 +140,7 @@ class Parser {
     if (char === '+') {
       this.#at++;
       this.#noBlank(char);
-      this.#required ??= at;
+      if (this.#required < 0) this.#required = at;
       const next = this.#text[this.#at];
       if (next === '+' || next === '-' || next === '!') this.#fail('two signs in a row');
     }
@@ -264,7 +266,7 @@ class Parser {
       }
       if (char === '"') this.#fail('a quote inside a word; put a backslash before it');
       if (char === '!' || (char === '/' && text === '')) this.#refuse(char);
-      if (char !== '/' && UNSUPPORTED[char] !== undefined) this.#refuse(char);
+      if (char !== '/' && UNSUPPORTED.has(char)) this.#refuse(char);
       if ((char === '&' || char === '|') && this.#text[this.#at + 1] === char) {
         this.#fail(`write ${char === '&' ? 'AND' : 'OR'} for "${char}${char}"`);
       }
@@ -301,7 +303,7 @@ class Parser {
   }
 
   #refuse(char: string): never {
-    const what = UNSUPPORTED[char] ?? `"${char}" inside a word is`;
+    const what = UNSUPPORTED.get(char) ?? `"${char}" inside a word is`;
     return this.#fail(`${what} not supported; put a backslash before "${char}" to search for it`);
   }
 
