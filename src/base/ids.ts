@@ -59,6 +59,15 @@ export function shortId(uuid: string): string {
   return text;
 }
 
+/** The UUID that `shortId` made a text from; undefined if it made it from none. */
+export function uuidOfShortId(text: string): string | undefined {
+  if (!/^[0-9A-Za-z]{22}$/.test(text)) return undefined;
+  let value = 0n;
+  for (const char of text) value = value * 62n + BigInt(BASE62.indexOf(char));
+  if (value >= 1n << 128n) return undefined;
+  return formatUuid(Buffer.from(value.toString(16).padStart(32, '0'), 'hex'));
+}
+
 /** A new id of a configuration object: 22 hexadecimal digits. */
 export function newObjectId(): string {
   return randomBytes(11).toString('hex');

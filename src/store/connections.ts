@@ -39,7 +39,8 @@ function* chunks<T>(items: readonly T[]): Generator<T[]> {
   for (let i = 0; i < items.length; i += IDS_AT_ONCE) yield items.slice(i, i + IDS_AT_ONCE);
 }
 
-async function withChannels(
+/** The same rows with their channels in order. */
+export async function withChannels(
   manager: EntityManager,
   rows: readonly ConnectionRecord[],
 ): Promise<ConnectionRow[]> {

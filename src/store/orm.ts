@@ -11,4 +11,5 @@ export type {
   Logger,
   MigrationInterface,
   QueryRunner,
+  SelectQueryBuilder,
 } from 'typeorm';
