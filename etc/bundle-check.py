@@ -106,6 +106,9 @@ def main():
         good = ("complete", "recovered", "cut") if kind == "ledger" else ("complete", "recovered")
         if trail.verdict not in good or trail.unchecked:
             wrong.append(f"{trail.path} is {trail.verdict}{trail.unchecked}")
+        name = "connection" if kind == "connection" else str(trail.header["channel"]) if kind == "channel" else ""
+        if name and os.path.basename(trail.path) != f"{name}.trail":
+            wrong.append(f"{trail.path} is the trail of {name}")
         if kind in kinds and not trail.verdict.startswith("bad"):
             kinds[kind].append(trail)
     for connection in kinds["connection"]:

@@ -47,6 +47,9 @@ Needed are python3 and the openssl command; Sallyport is not. In this folder:
     channel which the connection had is there as it was when it ended, that the ledger of the gate knows it, and that
     every file in files/ has the SHA-256 that a signed trail says of it.
     A ledger is "cut" if its gate was still running when this was exported: what it says is good as far as it is signed.
+    So is a trail that was "open" below, or in its first 10 seconds "bad: unsigned", and then together is NOT GOOD: the
+    evidence of a connection is whole once that has ended. A note that no trail names a file is of a trail that does not
+    list its files, since its gate died: the file was made from the bytes in the trail, but no signature names its hash.
 
  3. Whether the signatures are those of the gate. The keys in this folder came with it. Compare them with a copy that was
     taken from the gate before; the name of each is the SHA-256 of its last 32 bytes in DER:
@@ -57,7 +60,8 @@ HOW TO READ IT
 
     files/  what was transferred, each file under its id; files.jsonl has its name, direction, time, size and hash.
             "sha256": the whole file; "sha256_moved": only the part that crossed, "extents" says which: offset in the
-            file, length, offset in the stream, and for many alike their count and the distance in the stream
+            file, length, offset in the stream, and for many alike their count and the distance in the stream;
+            "appended": it was put behind what the file held, and offsets count from there
     jsonl/  a JSON object per record: when, which way, whether it was passed on, the exact bytes (base64), its fields
     text/   what the terminal showed, as a person would have read it; for commands the lines, stderr marked
     cast/   asciicast v2, to play back with asciinema

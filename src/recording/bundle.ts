@@ -7,7 +7,7 @@
  *   files/<file id>, listed in files.jsonl
  *   jsonl/<as the trails>.jsonl     text/<channel>.txt, cast/<channel>.cast   of shells and commands
  */
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { AppError, ProtocolError } from '../base/errors.ts';
 import type { FileFact } from '../ops/facts.ts';
 import { toolOf } from '../wire/tool-command.ts';
@@ -22,6 +22,7 @@ import { TrailFile } from './reader.ts';
 import type { PublicKeyFile, PublicKeys } from './seal.ts';
 import type { Storage } from './storage.ts';
 import { lengthOf, trailBytes } from './trail-bytes.ts';
+import { verifyDirectory } from './verify.ts';
 import type { TrailReport } from './verify-trail.ts';
 import { verifyTrail } from './verify-trail.ts';
 
@@ -101,6 +102,7 @@ class Bundle {
       'the files in files/, a JSON object for each',
     );
     for (const instance of await storage.ledgers()) await this.#ledger(instance);
+    await this.#holdTogether();
     for (const { id, pem } of keyFiles) {
       await this.#put(`keys/${id}.pub`, [pem], 'public key for signatures');
     }
@@ -168,9 +170,9 @@ class Bundle {
         if (name !== undefined && wrong !== '') {
           this.#reports.push({ name, state: 'bad', reason: wrong, records: 0 });
         }
-        const extents = 'file' in known ? { extents: known.extents } : {};
+        const places = 'file' in known ? { appended: known.appended, extents: known.extents } : {};
         const fields = fieldsOf(knownFact(known, connection, channel, wallUs));
-        yield Buffer.from(`${JSON.stringify({ name: name ?? null, ...fields, ...extents })}\n`);
+        yield Buffer.from(`${JSON.stringify({ name: name ?? null, ...fields, ...places })}\n`);
       }
     }
   }
@@ -201,6 +203,25 @@ class Bundle {
     const { state, reason, records } = report;
     this.#reports.push({ name, state, reason, records });
     return report;
+  }
+
+  /** What each trail does not tell by itself: that it is missing, exchanged, or not as it ended. */
+  async #holdTogether(): Promise<void> {
+    const { storage, keys, connection, instance } = this.#source;
+    const folder = storage.connectionFolder(connection);
+    await verifyDirectory(storage, {
+      keys,
+      live: new Set(instance === undefined ? [] : [instance]),
+      connection,
+      onReport: ({ path, state, reason, records }) => {
+        if ((state !== 'bad' && state !== 'cut') || !path.startsWith(folder)) return;
+        const name = `trails/${basename(path)}`;
+        const known = this.#reports.findIndex((report) => report.name === name);
+        const said = this.#reports[known]?.state;
+        if (said === undefined) this.#reports.push({ name, state, reason, records });
+        else if (said !== 'bad') this.#reports[known] = { name, state, reason, records };
+      },
+    });
   }
 }
 

@@ -35,6 +35,8 @@ export class FilesCheck {
   readonly #claims: Map<string, FileClaim>;
   /** Followed, and not yet held against a record. */
   readonly #followed = new Map<string, string>();
+  /** Records of files that were open at the end, which following tells only then. */
+  readonly #interrupted = new Map<string, string>();
   #content: ContentReader | undefined;
   #wrong = '';
 
@@ -55,6 +57,10 @@ export class FilesCheck {
     if (record.kind !== KINDS.file) return;
     const said = this.#reader.push(record.payload);
     if (!said || !('file' in said)) return;
+    if (said.status === 'interrupted' && this.#interrupted.size < MAX_KEPT) {
+      this.#interrupted.set(said.file, wordsOf(said));
+      return;
+    }
     const followed = this.#followed.get(said.file);
     this.#followed.delete(said.file);
     if (followed !== wordsOf(said)) this.#note(`the record of file ${said.file}`);
@@ -64,6 +70,9 @@ export class FilesCheck {
   end(ended: boolean): string {
     if (ended) {
       this.#files.end();
+      for (const [id, words] of this.#interrupted) {
+        if (this.#followed.get(id) !== words) this.#note(`the record of file ${id}`);
+      }
       for (const id of this.#claims.keys()) this.#note(`the row of file ${id}`);
     }
     this.#content?.close();
@@ -105,9 +114,10 @@ function fits(claim: FileClaim, record: FileRecord, channel: number): boolean {
   );
 }
 
-/** All that a record says, as text to compare. */
+/** All that a record says, as text to compare; but for when the channel ended, which each sees by its last record. */
 function wordsOf(record: FileRecord): string {
-  const { path, extents, ...rest } = record;
+  const { path, extents, closedUs, ...others } = record;
+  const rest = record.status === 'interrupted' ? others : { ...others, closedUs };
   const runs = extents.map(({ offset, length, count, at, stride }) =>
     [offset, length, count, at, stride].join(),
   );

@@ -251,13 +251,8 @@ class DirectoryCheck {
     const claims = (await this.#options.fileRows?.(id)) ?? [];
     for (const channel of there) {
       const path = this.#storage.channelPath(id, channel);
-      const report = await verifyChannel(
-        path,
-        this.#options.keys,
-        { live },
-        { id, channel },
-        claims,
-      );
+      const report = await this.#channel(path, { id, channel }, live, claims);
+      if (!report) continue;
       const { header } = report;
       const own =
         header?.container === 'channel' &&
@@ -275,6 +270,22 @@ class DirectoryCheck {
         const judged = against(report, [inConnection ?? '', ...expected]);
         this.#tally.add(ended && judged.state === 'open' ? cut(judged) : judged);
       }
+    }
+  }
+
+  /** Verifies the trail of a channel; one that cannot be opened is bad, and the others are verified all the same. */
+  async #channel(
+    path: string,
+    of: { readonly id: string; readonly channel: number },
+    live: boolean,
+    claims: readonly FileClaim[],
+  ): Promise<TrailReport | undefined> {
+    try {
+      return await verifyChannel(path, this.#options.keys, { live }, of, claims);
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'not-found') throw error;
+      this.#missing(path, 'recording cannot be read, or is a link');
+      return undefined;
     }
   }
 

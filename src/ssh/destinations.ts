@@ -2,7 +2,7 @@
 import { withDeadline } from '../base/async.ts';
 import { AppError } from '../base/errors.ts';
 import type { Identity } from '../access/authn.ts';
-import { reachable } from '../access/policy.ts';
+import { decide, reachable } from '../access/policy.ts';
 import type { Decision, Destination } from '../access/policy.ts';
 import type { Gate, Visited } from './gate.ts';
 import type { Arrival } from './newcomer.ts';
@@ -37,6 +37,23 @@ export function refusedDestination(
   const user = identity.userName;
   log.audit({ event: 'destination-refused', connection, user, detail }, 'destination refused');
   return new AppError('not-allowed', text);
+}
+
+/** What the rules say now of what was chosen from a list, which may be older than a change of them. */
+export function judgeChosen(
+  { log, snapshots }: Gate,
+  connection: string,
+  identity: Identity,
+  { target, account }: Destination,
+): Decision {
+  const wish = { target: target.name, account: account.name };
+  const decision = decide(snapshots.current, identity, wish);
+  if (decision.kind === 'refused') {
+    const { detail } = decision;
+    const event = { event: 'destination-refused', connection, user: identity.userName, detail };
+    log.audit(event, 'destination refused');
+  }
+  return decision;
 }
 
 function keyOf({ accountId, targetId }: Visited): string {

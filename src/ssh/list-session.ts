@@ -6,10 +6,10 @@
  *
  *   setup (requests are held) -> prompt <-> password -> joining -> the splice ; from anywhere -> over
  */
-import { ProtocolError, reasonOf } from '../base/errors.ts';
+import { AppError, ProtocolError, reasonOf } from '../base/errors.ts';
 import { Secret } from '../base/secret.ts';
 import { allowsChannel, refusalText } from '../access/policy.ts';
-import type { Destination } from '../access/policy.ts';
+import type { Decision, Destination } from '../access/policy.ts';
 import { KINDS } from '../recording/container.ts';
 import { decodeRequestFields, printable } from '../wire/channel-request.ts';
 import { encodeChannelMessage, encodeData, MSG } from '../wire/messages.ts';
@@ -32,6 +32,8 @@ export interface ListOptions {
   readonly gate: { readonly host: string; readonly port: number };
   /** What he may reach, in the order to show. */
   readonly destinations: () => Promise<readonly Destination[]>;
+  /** What the rules say of one of them now: a prompt may stand longer than they do. */
+  readonly judge: (destination: Destination) => Decision;
   /** The login at an account that asks for its password; undefined at any other. */
   readonly ask: (destination: Destination) => AskedLogin | undefined;
   /** Reaches the target for this connection; rejects with why not. */
@@ -216,7 +218,13 @@ export class ListSession implements EndpointEvents {
       this.#write(choice.text);
       return;
     }
-    const { destination } = choice;
+    const decision = this.#judge(choice.destination);
+    if (decision.kind !== 'allowed') {
+      this.#say(decision.text);
+      void this.#begin();
+      return;
+    }
+    const { destination } = decision;
     if (!allowsChannel(destination, 'shell')) {
       this.#say(`No rule allows a shell on ${nameOf(destination)}.`);
       this.#write(this.#list.page(screen));
@@ -230,6 +238,15 @@ export class ListSession implements EndpointEvents {
     } else {
       void this.#join(destination);
     }
+  }
+
+  #judge(listed: Destination): Exclude<Decision, { kind: 'unnamed' }> {
+    const decision = this.#options.judge(listed);
+    if (decision.kind === 'allowed') return decision;
+    const { text, detail } =
+      decision.kind === 'refused' ? decision : { text: refusalText({}), detail: 'no target' };
+    this.#options.endpoint.note({ refused: text, detail });
+    return { kind: 'refused', text, detail };
   }
 
   #askAgain(): void {
@@ -249,7 +266,7 @@ export class ListSession implements EndpointEvents {
     try {
       const right = await asked.attempt(answer);
       if (this.#isOver()) return;
-      if (right) await this.#join(destination);
+      if (right) await this.#joinIfAllowed(destination);
       else if (++this.#tries >= asked.tries) {
         this.#say(`${asked.prompt.replace(/: $/, '')}: wrong ${asked.tries} times`);
         this.#finish(NOWHERE);
@@ -260,6 +277,13 @@ export class ListSession implements EndpointEvents {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** The password took its time. */
+  async #joinIfAllowed(asked: Destination): Promise<void> {
+    const decision = this.#judge(asked);
+    if (decision.kind === 'allowed') await this.#join(decision.destination);
+    else this.#fail(new AppError('not-allowed', decision.text));
   }
 
   async #join(destination: Destination): Promise<void> {

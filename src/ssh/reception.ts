@@ -8,6 +8,7 @@ import { refusalText } from '../access/policy.ts';
 import type { Destination } from '../access/policy.ts';
 import { CODES } from '../recording/container.ts';
 import type { ChannelOpen } from '../wire/messages.ts';
+import { judgeChosen } from './destinations.ts';
 import { Endpoint } from './endpoint.ts';
 import { prohibited } from './gatekeeper.ts';
 import type { OpenRefusal } from './gatekeeper.ts';
@@ -50,7 +51,7 @@ export class Reception {
   }
 
   #list(open: ChannelOpen, channel: Channel, forget: () => void): Endpoint {
-    const { identity, passage, reached, relay, writer } = this.#options;
+    const { connection, gate, identity, passage, reached, relay, writer } = this.#options;
     const endpoint = new Endpoint({
       channel,
       passage,
@@ -66,6 +67,7 @@ export class Reception {
       user: identity.userName,
       gate: reached,
       destinations: this.#options.destinations,
+      judge: (destination) => judgeChosen(gate, connection, identity, destination),
       ask: this.#options.ask,
       choose: this.#options.choose,
       splice: (kept) => {

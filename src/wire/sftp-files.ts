@@ -25,7 +25,7 @@ export interface OpenFile {
   readonly number: number;
   readonly opened: Buffer;
   readonly flags: OpenFlags;
-  /** Where it is now, as a key; undefined once it was removed or replaced. */
+  /** Where it is now, as a key, of its own once it was removed or replaced; undefined once it is closed. */
   path: string | undefined;
   /** The first thing that did not go well. */
   failure: TransferStatus | undefined;
@@ -48,6 +48,7 @@ export class OpenFiles {
   /** Files whose handle was given back and whose line is not empty. */
   readonly #ending = new Set<OpenFile>();
   #files = 0;
+  #removed = 0;
   #bytes = 0;
 
   constructor(sink: TransferSink) {
@@ -113,12 +114,14 @@ export class OpenFiles {
   /** A rename that went well. */
   renamed(from: string, to: string): void {
     if (from === to) return;
-    for (const file of [...this.#at(to)]) this.#move(file, undefined);
+    this.removed(to);
     for (const file of [...this.#at(from)]) this.#move(file, to);
   }
 
+  /** Several handles of a file without a name go on changing the same file; no path has a letter beyond latin1. */
   removed(path: string): void {
-    for (const file of [...this.#at(path)]) this.#move(file, undefined);
+    const nameless = `${BEYOND_LATIN1}${this.#removed++}`;
+    for (const file of [...this.#at(path)]) this.#move(file, nameless);
   }
 
   /** Files that are open at a path. */
@@ -214,6 +217,7 @@ export class OpenFiles {
   }
 }
 
+const BEYOND_LATIN1 = '\u0100';
 const NOBODY: ReadonlySet<OpenFile> = new Set();
 
 /** How far an effect may have changed the file from its offset on. */

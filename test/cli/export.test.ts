@@ -167,6 +167,8 @@ test('what is in the way is refused, and what is damaged is exported and said', 
   assert.equal(await areTrailsGood(damaged), false);
   rmSync(trail);
   const missing = join(folder, 'missing');
-  await gate.cli(['export', id, missing]);
+  const told = await gate.cli(['export', id, missing]);
+  assert.equal(told.code, 1, 'a missing channel is exported as if nothing were missing');
+  assert.match(told.stderr.toString(), /trails\/0\.trail is bad/);
   assert.equal(await areTrailsGood(missing), false);
 });

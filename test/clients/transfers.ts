@@ -110,7 +110,7 @@ export const lftp: Client = {
 /** Copies with parallel transfers, checks by the hashes that the target computes, and copies back. */
 async function rcloneCopy(stage: Stage): Promise<object> {
   const { local, remote, route } = stage;
-  const sizes = Array.from({ length: rounds(200, 12) }, (_, index) => index * 4_001);
+  const sizes = Array.from({ length: rounds(780, 12) }, (_, index) => index * 4_001);
   fillFolder(join(local, 'up'), [...SIZES, ...sizes]);
   const env = {
     RCLONE_CONFIG: join(local, 'rclone.conf'),

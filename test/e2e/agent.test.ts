@@ -9,6 +9,7 @@ import { suite, test } from 'node:test';
 import { AGENT } from '../../src/wire/agent-messages.ts';
 import { withSettings } from '../support/settings.ts';
 import { startAgent } from '../support/agent.ts';
+import { jumpConfig } from '../support/jump.ts';
 import { makeKey } from '../support/keys.ts';
 import type { KeyPair } from '../support/keys.ts';
 import { eventually } from '../support/eventually.ts';
@@ -18,7 +19,7 @@ import { confirmMessage, loginRaw } from '../support/raw-client.ts';
 import type { Scope } from '../support/scope.ts';
 import { startSite } from '../support/site.ts';
 import type { Site } from '../support/site.ts';
-import { ssh } from '../support/ssh-client.ts';
+import { ssh, sshInPty } from '../support/ssh-client.ts';
 import { tempDir } from '../support/tempdir.ts';
 import { MSG } from '../../src/wire/messages.ts';
 import { ALL } from './forward-place.ts';
@@ -122,6 +123,46 @@ suite('agent', () => {
     assert.equal(refused.code, 255);
     assert.match(refused.stderr.toString(), /takes none of the 1 keys in your agent/);
     assert.equal(stranger.signed(), 0);
+  });
+
+  test('agent: true works the same through a jump, where it is the inner ssh that says -A', async (t) => {
+    const site = await agentSite(t);
+    const { target } = site;
+    const agent = await agentWith(t, [await makeKey(t), target.key]);
+    const jump = jumpConfig(t, site);
+    const offers = agent.settings.flatMap((setting) => ['-o', setting]);
+    const { stdout, stderr } = await jump.ssh([...offers, '-A', 'db1', 'echo in; cat'], {
+      input: 'bytes',
+    });
+    assert.equal(stdout.toString(), 'in\nbytes', String(stderr));
+    const shown = await site.gate.text(['trail', 'show', 'newest']);
+    const print = await fingerprintOf(target.key);
+    assert.ok(shown.includes(`agent signed, key ${print}`), shown);
+    assert.equal(agent.signed(), 1);
+    const without = await jump.ssh(['db1', 'true']);
+    assert.equal(without.code, 255);
+    assert.match(without.stderr.toString(), /opened with a key of your own agent.*: run ssh -A/);
+    assert.equal(agent.signed(), 1);
+  });
+
+  test('agent: true works the same from the list, in the channel that showed it', async (t) => {
+    const site = await agentSite(t);
+    const { target } = site;
+    const agent = await agentWith(t, [target.key]);
+    const choice = [{ expect: 'to leave: ' }, { send: 'db1\r' }];
+    const { stdout, code } = await sshInPty(site.as('alice'), undefined, {
+      flags: ['-A'],
+      settings: agent.settings,
+      steps: [...choice, { send: 'echo in""side; exit 7\r' }, { expect: 'inside' }],
+    });
+    assert.equal(code, 7, stdout.toString());
+    assert.equal(agent.signed(), 1);
+    const shown = await site.gate.text(['trail', 'show', 'newest']);
+    assert.ok(shown.includes(`agent signed, key ${await fingerprintOf(target.key)}`), shown);
+    assert.match(await site.gate.text(['trail', 'verify', 'newest']), /good: \d complete/);
+    const without = await sshInPty(site.as('alice'), undefined, { steps: choice });
+    assert.equal(without.code, 255);
+    assert.match(without.stdout.toString(), /opened with a key of your own agent.*: run ssh -A/);
   });
 
   test('without -A the user is told what to run', async (t) => {

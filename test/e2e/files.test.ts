@@ -18,7 +18,7 @@ import { ssh } from '../support/ssh-client.ts';
 import { tempDir } from '../support/tempdir.ts';
 
 const random = randomFrom(11);
-const sizes = [0, 1, 32_767, 32_768, 100_003, rounds(300_000_000, 3_000_000)];
+const sizes = [0, 1, 32_767, 32_768, 100_003, rounds(2 ** 30, 3_000_000)];
 
 function hashOf(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');

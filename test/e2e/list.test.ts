@@ -276,4 +276,45 @@ suite('list', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
     const channels = row['channels'] as Record<string, unknown>[];
     assert.equal(channels[0]?.['result'], 'exit 1');
   });
+
+  test('what was taken from him while the list stood is refused, and the list is shown anew', async (t) => {
+    const own = await startSite(t, {
+      inventory: (usual, target) => ({
+        ...usual,
+        targets: [...(usual.targets ?? []), targetOf('web1', target)],
+        rules: [
+          ...(usual.rules ?? []),
+          ...(usual.rules ?? []).map((rule) => ({ ...rule, name: 'more', targets: ['web1'] })),
+        ],
+      }),
+    });
+    const peer = await loginRaw(t, { ...own.to, user: 'alice' });
+    peer.send(openMessage({ sender: 7, window: 2 ** 20 }));
+    const at = new Reader(await peer.next(MSG.channelOpenConfirmation), 5).uint32();
+    const size = new Writer().string('vt220').uint32(80).uint32(24).uint32(0).uint32(0).string('');
+    peer.send(requestMessage(at, 'pty-req', false, size.done()));
+    peer.send(requestMessage(at, 'shell', false));
+    const shown = async (end: string): Promise<string> => {
+      let text = '';
+      while (!text.endsWith(end)) text += (await peer.next(MSG.channelData)).toString('utf8', 9);
+      return text;
+    };
+    assert.match(await shown(PROMPT), /@web1 /);
+    const more = own.inventory.rules?.at(-1);
+    const without = await own.gate.apply({ rules: [{ ...more, targets: ['db1'] }] });
+    assert.equal(without.code, 0, without.stderr.toString());
+    peer.send(dataMessage(at, 'web1\r'));
+    const anew = await shown(PROMPT);
+    assert.match(anew, /no access to ".*@web1": not known here, or no rule allows it/);
+    assert.doesNotMatch(anew.slice(anew.indexOf('Where to')), /web1/);
+    const disabled = await own.gate.apply('users: [{ name: alice, disabled: true }]');
+    assert.equal(disabled.code, 0, disabled.stderr.toString());
+    peer.send(dataMessage(at, 'db1\r'));
+    assert.match(await shown('administrator.\r\n'), /nothing here that you may reach/);
+    await peer.next(MSG.channelClose);
+    peer.destroy();
+    assert.doesNotMatch(own.target.log(), /Accepted/);
+    const told = await own.gate.text(['trail', 'show', 'newest', '0']);
+    assert.match(told, /removed or disabled since login/);
+  });
 });

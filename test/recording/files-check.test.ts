@@ -34,8 +34,11 @@ interface Recorded {
   readonly record: FileRecord;
 }
 
-/** The trail of an upload with a gap of 1 TiB, not ended yet, and the record of its file. */
-async function sparseUpload(t: TestContext): Promise<Recorded> {
+/**
+ * The trail of an upload with a gap of 1 TiB, not ended yet, and the record of its file. `open`: the client goes away and
+ * leaves the file open.
+ */
+async function sparseUpload(t: TestContext, open = false): Promise<Recorded> {
   const folder = tempDir(t);
   const target = join(folder, 'target');
   mkdirSync(target);
@@ -60,7 +63,7 @@ async function sparseUpload(t: TestContext): Promise<Recorded> {
     const { body } = await session.request(6, data);
     assert.equal(new Reader(body).uint32(), 0, 'the target takes no sparse file');
   }
-  await session.request(4, new Writer().string(handle).done());
+  if (!open) await session.request(4, new Writer().string(handle).done());
   await session.end();
   await writer.whenWritten(writer.records - 1);
 
@@ -76,6 +79,7 @@ async function sparseUpload(t: TestContext): Promise<Recorded> {
   const trail = await TrailFile.open(path);
   try {
     for await (const record of trail.records()) files.take(record);
+    files.end();
   } finally {
     await trail.close();
   }
@@ -113,6 +117,22 @@ test('a true record and a true row verify', async (t) => {
   const recorded = await sparseUpload(t);
   const { state, reason } = await verdict(recorded, recorded.record, recorded.record);
   assert.equal(state, 'complete', reason);
+});
+
+test('a file that was open when the channel ended verifies, and only with a true record and row', async (t) => {
+  const changes: readonly [Partial<FileRecord>, Partial<FileClaim>, RegExp][] = [
+    [{}, {}, /^$/],
+    [{ sha256: OTHER }, {}, /^the record of file/],
+    [{ status: 'ok', error: '' }, {}, /^the record of file/],
+    [{}, { sha256: OTHER }, /^the row of file/],
+  ];
+  for (const [said, claimed, expected] of changes) {
+    const recorded = await sparseUpload(t, true);
+    const { record } = recorded;
+    assert.equal(record.status, 'interrupted');
+    const { state, reason } = await verdict(recorded, { ...record, ...said }, record, claimed);
+    assert.match(state === 'complete' ? '' : reason, expected);
+  }
 });
 
 const OTHER = 'ab'.repeat(32);

@@ -132,6 +132,25 @@ test('a write that was not answered, or refused, is no content', () => {
   assert.equal(lines.at(-1), 'closed 0 failure');
 });
 
+test('handles of one file go on changing it when it has lost its name', () => {
+  const handleOf = (id: number, name: string): Buffer =>
+    packet(102, id, new Writer().string(name).done());
+  const removed = packet(13, 3, new Writer().string('a').done());
+  const renamed = packet(18, 3, new Writer().string('b').string('a').done());
+  for (const nameless of [removed, renamed]) {
+    const { lines } = follow(
+      [
+        ['stdin', Buffer.concat([INIT, open(1, 'a', 26), open(2, 'a', 2)])],
+        ['stdout', Buffer.concat([VERSION, handleOf(1, 'first'), handleOf(2, 'h')])],
+        ['stdin', Buffer.concat([nameless, write(4, 5n, Buffer.alloc(7))])],
+        ['stdout', Buffer.concat([status(3, 0), status(4, 0)])],
+      ],
+      whole,
+    );
+    assert.ok(lines.includes('lost 0 5 7'), lines.join('; '));
+  }
+});
+
 test('a handle that was guessed ahead of its answer is not attributed to another file', () => {
   const lines = follow(
     [
