@@ -22,8 +22,9 @@ export async function destinationsFor(
   const place = new Map(recent.map((visit, at) => [keyOf(visit), at]));
   const rank = ({ account, target }: Destination): number =>
     place.get(keyOf({ accountId: account.id, targetId: target.id })) ?? recent.length;
+  const found = reachable(gate.snapshots.current, identity, gate.recording.wallUs());
   // Sorting keeps the order of names where nothing is recent.
-  return reachable(gate.snapshots.current, identity).toSorted((a, b) => rank(a) - rank(b));
+  return found.toSorted((a, b) => rank(a) - rank(b));
 }
 
 /** Somebody has named what he may not reach: his source pays for it, and the log knows why. */

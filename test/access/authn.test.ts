@@ -32,6 +32,7 @@ interface Options {
   readonly users?: readonly UserRow[];
   readonly passwords?: PasswordChecker;
   readonly nowUs?: () => number;
+  readonly wallUs?: () => number;
   readonly delayKey?: Secret;
 }
 
@@ -42,6 +43,7 @@ function make(options: Options = {}) {
     passwords: options.passwords ?? { verify: (hash) => Promise.resolve(hash !== null) },
     delayKey: options.delayKey ?? new Secret(Buffer.alloc(32, 1)),
     nowUs: options.nowUs ?? (() => 0),
+    wallUs: options.wallUs ?? (() => 0),
   });
   return { authn, snapshots };
 }
