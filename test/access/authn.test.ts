@@ -85,6 +85,19 @@ test('a row without the word that enables it is refused', () => {
   assert.equal(authn.identityByKey('alice', mine), undefined);
 });
 
+test('a user may log in until his time is over, and a row without that field is refused', async () => {
+  let now = 99;
+  const row = user('alice', { keys: [line(mine)], passwordHash: HASH, expires: 100 });
+  const { authn } = make({ users: [row], wallUs: () => now });
+  assert.ok(authn.identityByKey('alice', mine));
+  assert.ok(await authn.identityByPassword('alice', new Secret('x')));
+  now = 100;
+  assert.equal(authn.identityByKey('alice', mine), undefined);
+  assert.equal(await authn.identityByPassword('alice', new Secret('x')), undefined);
+  const odd = { ...row, expires: undefined } as unknown as UserRow;
+  assert.equal(make({ users: [odd] }).authn.identityByKey('alice', mine), undefined);
+});
+
 test('a password gives an identity by either method', async () => {
   const { authn } = make();
   const one = await authn.identityByPassword('alice', new Secret('x'));
