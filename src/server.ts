@@ -12,6 +12,7 @@ import { Authenticator } from './access/authn.ts';
 import { LiveConnections } from './access/live.ts';
 import { Passwords } from './access/password.ts';
 import { Penalties } from './access/penalties.ts';
+import { renewSnapshot } from './access/renewal.ts';
 import { Snapshot, SnapshotHolder } from './access/snapshot.ts';
 import { AppError, reasonOf } from './base/errors.ts';
 import { newUuid } from './base/ids.ts';
@@ -204,12 +205,13 @@ async function build(
     inventory.targets.flatMap(({ accounts }) => accounts),
   );
   const snapshots = new SnapshotHolder(new Snapshot(inventory));
+  const live = new LiveConnections();
   const noteHead = async (): Promise<void> => {
     const head = await auditHead(db);
     ledger.auditHead(head.number, head.digest);
   };
   const renew = async (): Promise<void> => {
-    snapshots.replace(new Snapshot(await readInventory(db)));
+    await renewSnapshot({ db, snapshots, live, log, wallUs });
     await noteHead();
   };
   await noteHead();
@@ -244,12 +246,12 @@ async function build(
     clearInterval(flush);
     peerLog.flush();
   });
-  const live = new LiveConnections();
   const authenticator = new Authenticator({
     snapshots,
     passwords,
     delayKey: new Secret(randomBytes(32)),
     nowUs,
+    wallUs,
   });
   const penalties = new Penalties({
     penalties: config.penalties,

@@ -10,6 +10,7 @@
 import { createHmac } from 'node:crypto';
 import type { Secret } from '../base/secret.ts';
 import { fingerprint } from '../wire/publickey.ts';
+import { isEnabled } from './enabled.ts';
 import type { Snapshot, SnapshotHolder } from './snapshot.ts';
 import type { UserRow } from '../store/rows.ts';
 
@@ -46,6 +47,8 @@ export interface AuthenticatorNeeds {
   readonly delayKey: Secret;
   /** Monotonic microseconds. */
   readonly nowUs: () => number;
+  /** Microseconds since 1970: users expire. */
+  readonly wallUs: () => number;
 }
 
 /** Turns proofs into identities. */
@@ -64,7 +67,7 @@ export class Authenticator {
    */
   identityByKey(userName: string, blob: Buffer): Identity | undefined {
     const snapshot = this.#needs.snapshots.current;
-    const user = enabledUser(snapshot, userName);
+    const user = this.#enabledUser(snapshot, userName);
     if (!user) return undefined;
     if (!snapshot.keysOf(user).some((key) => key.blob.equals(blob))) return undefined;
     return makeIdentity(snapshot, user, 'publickey', fingerprint(blob));
@@ -77,12 +80,12 @@ export class Authenticator {
     method: 'password' | 'keyboard-interactive' = 'password',
   ): Promise<Identity | undefined> {
     const snapshot = this.#needs.snapshots.current;
-    const user = enabledUser(snapshot, userName);
+    const user = this.#enabledUser(snapshot, userName);
     const right = await this.#needs.passwords.verify(user?.passwordHash ?? null, password);
     if (!user || !right) return undefined;
     // Disabled or changed while the check waited its turn: the newer configuration decides.
     const newest = this.#needs.snapshots.current;
-    const still = enabledUser(newest, userName);
+    const still = this.#enabledUser(newest, userName);
     if (still?.id !== user.id || still.passwordHash !== user.passwordHash) return undefined;
     return makeIdentity(newest, still, method, '');
   }
@@ -100,12 +103,11 @@ export class Authenticator {
     while (whole < spent) whole *= 2;
     return (whole - spent) / 1000;
   }
-}
 
-function enabledUser(snapshot: Snapshot, name: string): UserRow | undefined {
-  const user = name === '' ? undefined : snapshot.user(name);
-  // Only a plain `false` enables: a row without the field is refused.
-  return user?.disabled === false ? user : undefined;
+  #enabledUser(snapshot: Snapshot, name: string): UserRow | undefined {
+    const user = name === '' ? undefined : snapshot.user(name);
+    return isEnabled(user, this.#needs.wallUs()) ? user : undefined;
+  }
 }
 
 function makeIdentity(

@@ -5,20 +5,55 @@
  */
 import { withDeadline } from '../base/async.ts';
 import { AppError } from '../base/errors.ts';
+import type { Identity } from './authn.ts';
+import type { Destination } from './policy.ts';
 
 /** What a live connection says about itself. */
 export interface LiveConnection {
   /** UUID of the connection. */
   readonly id: string;
+  readonly userId: string;
   readonly user: string;
   /** Empty until a destination is chosen. */
   readonly target: string;
   readonly account: string;
+  /** Names of the rules that let it in, sorted. */
+  readonly rules: readonly string[];
+  /** The ids behind these names; undefined until a destination is chosen. */
+  readonly ground: Ground | undefined;
   readonly sourceAddress: string;
   /** UTC in microseconds. */
   readonly startedAt: number;
   /** Channels that are open now. */
   readonly channels: number;
+}
+
+/** What was chosen, by ids: names may change while a connection runs. */
+export interface Ground {
+  readonly targetId: string;
+  readonly accountId: string;
+  readonly ruleIds: readonly string[];
+}
+
+/** A live connection from who has it and where it leads. */
+export function describeLive(
+  { userId, userName }: Identity,
+  destination: Destination | undefined,
+  more: Pick<LiveConnection, 'id' | 'sourceAddress' | 'startedAt' | 'channels'>,
+): LiveConnection {
+  return {
+    ...more,
+    userId,
+    user: userName,
+    target: destination?.target.name ?? '',
+    account: destination?.account.name ?? '',
+    rules: destination?.rules ?? [],
+    ground: destination && {
+      targetId: destination.target.id,
+      accountId: destination.account.id,
+      ruleIds: destination.ruleIds,
+    },
+  };
 }
 
 /** Who ends a connection and why. */

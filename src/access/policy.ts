@@ -9,6 +9,7 @@ import { printable } from '../wire/channel-request.ts';
 import type { AccountRow, ChannelKind, RuleRow, TargetRow } from '../store/rows.ts';
 import type { ForwardAddress } from '../wire/forwarding.ts';
 import type { Identity } from './authn.ts';
+import { isEnabled } from './enabled.ts';
 import { forwardTest } from './forward-target.ts';
 import type { ForwardTest } from './forward-target.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -25,6 +26,8 @@ export interface Destination {
   readonly account: AccountRow;
   /** Names of the rules that allow it, sorted; never empty. */
   readonly rules: readonly string[];
+  /** Their ids, in the same order. */
+  readonly ruleIds: readonly string[];
   /** The union of what these rules let through. */
   readonly channels: ReadonlySet<ChannelKind>;
   /** What each of these rules lets through: a forward must be allowed, as a whole, by one of them. */
@@ -50,8 +53,13 @@ export type Decision =
       readonly detail: string;
     };
 
-/** Decides whether the identity may reach what it wishes, by the current configuration. */
-export function decide(snapshot: Snapshot, identity: Identity | undefined, wish: Wish): Decision {
+/** Decides whether the identity may reach what it wishes, by the current configuration and the time (UTC, microseconds). */
+export function decide(
+  snapshot: Snapshot,
+  identity: Identity | undefined,
+  wish: Wish,
+  wallUs: number,
+): Decision {
   const refused = (detail: string): Decision => ({
     kind: 'refused',
     text: refusalText(wish),
@@ -59,8 +67,8 @@ export function decide(snapshot: Snapshot, identity: Identity | undefined, wish:
   });
   if (!identity) return refused('nobody is logged in');
   const user = snapshot.user(identity.userName);
-  if (user?.disabled !== false || user.id !== identity.userId) {
-    return refused(`user "${identity.userName}" was removed or disabled since login`);
+  if (!isEnabled(user, wallUs) || user.id !== identity.userId) {
+    return refused(`user "${identity.userName}" was removed or disabled since login, or expired`);
   }
   if (wish.target === undefined) return { kind: 'unnamed' };
   const target = snapshot.target(wish.target);
@@ -100,10 +108,11 @@ export function decide(snapshot: Snapshot, identity: Identity | undefined, wish:
 export function reachable(
   snapshot: Snapshot,
   identity: Identity,
+  wallUs: number,
   targets: readonly TargetRow[] = snapshot.targets,
 ): readonly Destination[] {
   const user = snapshot.user(identity.userName);
-  if (user?.disabled !== false || user.id !== identity.userId) return [];
+  if (!isEnabled(user, wallUs) || user.id !== identity.userId) return [];
   const byTarget = Map.groupBy(
     snapshot
       .rulesFor(snapshot.groupsOf(user))
@@ -183,6 +192,7 @@ function makeDestination(
     target,
     account,
     rules: Object.freeze(rules.map((rule) => rule.name)),
+    ruleIds: Object.freeze(rules.map((rule) => rule.id)),
     channels: new Set(rules.flatMap((rule) => rule.channels)),
     grants: rules.map(({ channels, forwardTo }) => ({
       channels: new Set(channels),

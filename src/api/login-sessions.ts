@@ -4,6 +4,7 @@
  * is disabled, removed or has another password. A gate that starts again knows them from the database.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import { isEnabled } from '../access/enabled.ts';
 import type { SnapshotHolder } from '../access/snapshot.ts';
 import { z } from '../config/schema.ts';
 import type { UserRow } from '../store/rows.ts';
@@ -146,7 +147,8 @@ export class LoginSessions {
   #isAlive({ data, expiresMs }: Known): boolean {
     if (!(expiresMs > this.#options.now())) return false;
     const user = this.#options.snapshots.current.user(data.userName);
-    return user?.id === data.userId && !user.disabled && markOf(user) === data.passwordMark;
+    const isHis = user?.id === data.userId && markOf(user) === data.passwordMark;
+    return isHis && isEnabled(user, this.#options.now() * 1000);
   }
 }
 

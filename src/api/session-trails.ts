@@ -17,10 +17,10 @@ import { z } from '../config/schema.ts';
 import { ApiError } from './errors.ts';
 import { metaOf, metaShape } from './meta.ts';
 import { Download, route } from './route.ts';
+import { SESSIONS_PATH } from './session-body.ts';
 import type { Call, Route } from './route.ts';
 
-export const SESSIONS = '/api/audit/sessions';
-const ONE = `${SESSIONS}/:key`;
+const ONE = `${SESSIONS_PATH}/:key`;
 
 export interface SessionTrailsOptions {
   readonly db: Database;

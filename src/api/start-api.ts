@@ -24,6 +24,7 @@ import { activeSessionsRoutes, localTerminator } from './active-sessions.ts';
 import type { Terminator } from './active-sessions.ts';
 import { makeApp } from './app.ts';
 import { auditChangesRoutes } from './audit-changes.ts';
+import { auditSessionsRoutes } from './audit-sessions.ts';
 import { authenticationRoutes } from './authentication.ts';
 import { Configuration } from './configuration.ts';
 import { diffShown, unstaged } from './configuration-diff.ts';
@@ -110,6 +111,7 @@ export class Api {
       const row = await connection(db, short);
       return row && sessionIdOf(row) === session ? row.id : undefined;
     };
+    const node = nodeOf(services);
     const nowSeconds = (): number => Math.floor(now() / 1000);
     const declared = [
       ...authenticationRoutes({ ...services, idleMs: IDLE_MS }),
@@ -126,10 +128,19 @@ export class Api {
       }),
       ...passwordRoutes(transactions, passwords, nowSeconds),
       ...configuration.routes,
+      ...auditSessionsRoutes({
+        db,
+        storage: services.storage,
+        context: () => ({
+          nodeId: node.node,
+          now: now() * 1000,
+          ruleId: (name) => snapshots.current.inventory.rules.find((rule) => rule.name === name)?.id,
+        }),
+      }),
       ...sessionTrailsRoutes({ ...services, isLive: (id) => live.has(id) }),
       ...activeSessionsRoutes(services.terminator ?? localTerminator(live, connectionOf), log),
       ...auditChangesRoutes({ commitsBelow: (number, count) => commitsBelow(db, number, count) }),
-      ...infoRoutes({ ...nodeOf(services), commit: () => auditHead(db), nowSeconds }),
+      ...infoRoutes({ ...node, commit: () => auditHead(db), nowSeconds }),
       ...healthRoutes({
         database: () => db.read(() => Promise.resolve(undefined)),
         recording: () => (services.ledger.failed ? 'the ledger cannot be written' : undefined),

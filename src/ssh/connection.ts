@@ -6,6 +6,7 @@
  */
 import { AppError, reasonOf } from '../base/errors.ts';
 import { newUuid } from '../base/ids.ts';
+import { describeLive } from '../access/live.ts';
 import type { LiveConnection, Termination } from '../access/live.ts';
 import type { Destination } from '../access/policy.ts';
 import { cannotRecord } from '../recording/connection-recorder.ts';
@@ -303,16 +304,12 @@ export class Connection {
   }
 
   #describe(): LiveConnection {
-    const { destination } = this.#way;
-    return {
+    return describeLive(this.#arrival.identity, this.#way.destination, {
       id: this.id,
-      user: this.#arrival.identity.userName,
-      target: destination?.target.name ?? '',
-      account: destination?.account.name ?? '',
       sourceAddress: this.#arrival.address,
       startedAt: this.#startedAt,
       channels: this.#relay.channels.length,
-    };
+    });
   }
 
   #terminate(order: Termination): Promise<void> {

@@ -22,8 +22,9 @@ export async function destinationsFor(
   const place = new Map(recent.map((visit, at) => [keyOf(visit), at]));
   const rank = ({ account, target }: Destination): number =>
     place.get(keyOf({ accountId: account.id, targetId: target.id })) ?? recent.length;
+  const found = reachable(gate.snapshots.current, identity, gate.recording.wallUs());
   // Sorting keeps the order of names where nothing is recent.
-  return reachable(gate.snapshots.current, identity).toSorted((a, b) => rank(a) - rank(b));
+  return found.toSorted((a, b) => rank(a) - rank(b));
 }
 
 /** Somebody has named what he may not reach: his source pays for it, and the log knows why. */
@@ -41,13 +42,13 @@ export function refusedDestination(
 
 /** What the rules say now of what was chosen from a list, which may be older than a change of them. */
 export function judgeChosen(
-  { log, snapshots }: Gate,
+  { log, snapshots, recording }: Gate,
   connection: string,
   identity: Identity,
   { target, account }: Destination,
 ): Decision {
   const wish = { target: target.name, account: account.name };
-  const decision = decide(snapshots.current, identity, wish);
+  const decision = decide(snapshots.current, identity, wish, recording.wallUs());
   if (decision.kind === 'refused') {
     const { detail } = decision;
     const event = { event: 'destination-refused', connection, user: identity.userName, detail };

@@ -40,7 +40,7 @@ export function frontDoor(
   port: number,
   reached: Door['reached'],
 ): Door {
-  const { authenticator, config, hostKeys, offer, penalties, snapshots } = gate;
+  const { authenticator, config, hostKeys, offer, penalties, recording, snapshots } = gate;
   return {
     address,
     port,
@@ -53,7 +53,7 @@ export function frontDoor(
     prover: authenticator,
     known: undefined,
     parseName: parseLoginName,
-    decide: (identity, name) => decide(snapshots.current, identity, name),
+    decide: (identity, name) => decide(snapshots.current, identity, name, recording.wallUs()),
     penalise: (kind) => penalties.penalise(address, kind),
   };
 }

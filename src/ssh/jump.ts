@@ -78,7 +78,8 @@ export class Jump {
     const asked = decodeAsked(open.data);
     const snapshot = gate.snapshots.current;
     const targets = asked ? snapshot.targetsAt(asked.host, asked.port) : [];
-    const allowed = new Set(reachable(snapshot, identity, targets).map(({ target }) => target));
+    const found = reachable(snapshot, identity, gate.recording.wallUs(), targets);
+    const allowed = new Set(found.map(({ target }) => target));
     const [first] = allowed;
     if (!asked || !first) {
       const name = asked ? printable(Buffer.from(`${asked.host}:${asked.port}`)) : 'this';
@@ -172,8 +173,9 @@ export class Jump {
         target: target.name,
       }),
       decide: (who, { account = '' }) => {
+        const now = gate.recording.wallUs();
         const decisions = targets.map((one) =>
-          decide(gate.snapshots.current, who, { target: one.name, account }),
+          decide(gate.snapshots.current, who, { target: one.name, account }, now),
         );
         const found = decisions.find((decision) => decision.kind === 'allowed') ?? decisions[0];
         return found ?? NOBODY;

@@ -245,6 +245,30 @@ export const CommitEntity = entity<CommitRecord>({
   },
 });
 
+export interface LoginSessionRecord {
+  /** 64 hexadecimal digits. */
+  digest: string;
+  userId: string;
+  /** JSON, its owner's to read. */
+  data: string;
+  /** Microseconds since 1970. */
+  createdAt: number;
+  expiresAt: number;
+}
+
+export const LoginSessionEntity = entity<LoginSessionRecord>({
+  name: 'LoginSession',
+  tableName: 'login_sessions',
+  columns: {
+    digest: { type: 'varchar', length: 64, ...primary },
+    userId: objectId,
+    data: text,
+    createdAt: big,
+    expiresAt: big,
+  },
+  indices: [{ name: 'login_sessions_expires', columns: ['expiresAt'] }],
+});
+
 /** In an order in which each names only those before it. */
 export const CONFIGURATION_ENTITIES = [
   UserEntity,

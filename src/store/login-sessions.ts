@@ -3,8 +3,8 @@
  * and are gone when they have ended.
  */
 import type { Database } from './database.ts';
-import { LoginSessionEntity } from './login-session-entity.ts';
-import type { LoginSessionRecord } from './login-session-entity.ts';
+import { LoginSessionEntity } from './entities.ts';
+import type { LoginSessionRecord } from './entities.ts';
 import { LessThan } from './orm.ts';
 
 export class LoginSessionRows {

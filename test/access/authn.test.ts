@@ -32,6 +32,7 @@ interface Options {
   readonly users?: readonly UserRow[];
   readonly passwords?: PasswordChecker;
   readonly nowUs?: () => number;
+  readonly wallUs?: () => number;
   readonly delayKey?: Secret;
 }
 
@@ -42,6 +43,7 @@ function make(options: Options = {}) {
     passwords: options.passwords ?? { verify: (hash) => Promise.resolve(hash !== null) },
     delayKey: options.delayKey ?? new Secret(Buffer.alloc(32, 1)),
     nowUs: options.nowUs ?? (() => 0),
+    wallUs: options.wallUs ?? (() => 0),
   });
   return { authn, snapshots };
 }
@@ -81,6 +83,19 @@ test('a row without the word that enables it is refused', () => {
   const row = { ...user('alice', { keys: [line(mine)] }), disabled: undefined };
   const { authn } = make({ users: [row as unknown as UserRow] });
   assert.equal(authn.identityByKey('alice', mine), undefined);
+});
+
+test('a user may log in until his time is over, and a row without that field is refused', async () => {
+  let now = 99;
+  const row = user('alice', { keys: [line(mine)], passwordHash: HASH, expires: 100 });
+  const { authn } = make({ users: [row], wallUs: () => now });
+  assert.ok(authn.identityByKey('alice', mine));
+  assert.ok(await authn.identityByPassword('alice', new Secret('x')));
+  now = 100;
+  assert.equal(authn.identityByKey('alice', mine), undefined);
+  assert.equal(await authn.identityByPassword('alice', new Secret('x')), undefined);
+  const odd = { ...row, expires: undefined } as unknown as UserRow;
+  assert.equal(make({ users: [odd] }).authn.identityByKey('alice', mine), undefined);
 });
 
 test('a password gives an identity by either method', async () => {

@@ -7,9 +7,12 @@ import type { LiveConnection, LiveController, Termination } from '../../src/acce
 function controller(id: string, terminate: LiveController['terminate']): LiveController {
   const about: LiveConnection = {
     id,
+    userId: 'id-alice',
     user: 'alice',
     target: 'db1',
     account: 'root',
+    rules: [],
+    ground: undefined,
     sourceAddress: '127.0.0.1',
     startedAt: 1,
     channels: 2,

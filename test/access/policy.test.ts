@@ -41,7 +41,7 @@ const identity = (name: string): Identity => ({
 });
 
 const ask = (name: string, wish: Wish, change: Partial<Inventory> = {}) =>
-  decide(new Snapshot(inventory({ ...BASE, ...change })), identity(name), wish);
+  decide(new Snapshot(inventory({ ...BASE, ...change })), identity(name), wish, 0);
 
 const detail = (...args: Parameters<typeof ask>): string => {
   const decision = ask(...args);
@@ -73,7 +73,7 @@ test('who names no target is neither let through nor refused, unless nobody know
 test('what one may reach is what he would be let through to, and nothing else', () => {
   const snapshot = new Snapshot(inventory(BASE));
   const of = (name: string): string[] =>
-    reachable(snapshot, identity(name)).map(({ account, target: to, channels }) => {
+    reachable(snapshot, identity(name), 0).map(({ account, target: to, channels }) => {
       const kinds = [...channels].sort().join();
       return `${account.name}@${to.name} ${kinds}`;
     });
@@ -106,9 +106,9 @@ test('the detail says what was wrong', () => {
 
 test('everything absent refuses', () => {
   const wish = { target: 'db1', account: 'root' };
-  const nobody = decide(new Snapshot(inventory(BASE)), undefined, wish);
+  const nobody = decide(new Snapshot(inventory(BASE)), undefined, wish, 0);
   assert.equal(nobody.kind, 'refused');
-  assert.equal(decide(Snapshot.empty(), identity('alice'), wish).kind, 'refused');
+  assert.equal(decide(Snapshot.empty(), identity('alice'), wish, 0).kind, 'refused');
   assert.match(detail('nogroup', wish), /a user without groups/);
   assert.match(detail('ghost', wish), /a user without groups/);
   assert.match(detail('off', wish), /removed or disabled/);

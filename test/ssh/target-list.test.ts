@@ -11,6 +11,7 @@ function to(accountName: string, targetName: string): Destination {
     target: row,
     account: row.accounts[0] ?? account(accountName),
     rules: ['r'],
+    ruleIds: ['id-r'],
     channels: new Set(['shell']),
     grants: [],
   };

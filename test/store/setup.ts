@@ -60,7 +60,7 @@ export interface Gate {
   readonly key: string;
   readonly privateKey: string;
   read(text: string): InventoryDocument;
-  apply(text: string, more?: Partial<ApplyOptions>): ReturnType<typeof applyInventory>;
+  readonly apply: (text: string, more?: Partial<ApplyOptions>) => ReturnType<typeof applyInventory>;
 }
 
 /** A database and all that `apply` needs; inventory files lie beside a private key `id`. */
