@@ -67,8 +67,8 @@
  * `extended-data`, `other` the whole SSH message from its message number on; `note`, `login`, `policy`, `transport`,
  * `file`, `channel-digest`, `ledger-*`, `audit-head` JSON in UTF-8. A reply is named by the direction it travels.
  *
- *   file             in a channel's container, once a file that crossed it is closed: `{file, ordinal, path, path64?,
- *                    direction, flags, openedUs, closedUs, status, error?, size, moved, appended?, sha256 | sha256_moved,
+ *   file             in a channel's container, once a file that crossed it is closed: `{file, ordinal, decoder?, path,
+ *                    path64?, direction, flags, openedUs, closedUs, status, error?, size, moved, appended?, sha256 | sha256_moved,
  *                    dropped?, parts?, extents}`. `sha256` is of the whole file, else `sha256_moved` of the extents one
  *                    after the other. An extent is `[offset, length, at]` or, for `count` pieces of `length` bytes that
  *                    follow each other in the file and lie `stride` apart in the stream, `[offset, length, at, count,

@@ -12,6 +12,12 @@ import type { Run } from './file-extents.ts';
 import { MAX_RUNS } from './file-extents.ts';
 import { parseJson } from './header.ts';
 
+/**
+ * Says what was made of the bytes, and is raised with each change of what is made of the same bytes: a record of another
+ * decoder is no less true for being different, so it is held against its own bytes alone.
+ */
+export const DECODER = 1;
+
 export type FileStatus = 'ok' | 'failed' | 'interrupted' | 'undecoded';
 
 /** One file: one opening of it, in one direction. */
@@ -19,6 +25,8 @@ export interface FileRecord {
   /** UUIDv8 from connection, channel and ordinal. */
   readonly file: string;
   readonly ordinal: number;
+  /** `DECODER` of whoever made it; 0 from before it was said. */
+  readonly decoder: number;
   readonly path: Buffer;
   readonly direction: TransferDirection;
   /** Of `r w a c t x`: read, write, append, create, truncate, exclusive. */
@@ -88,6 +96,7 @@ const id = z.string().refine(isUuid);
 const shape = z.strictObject({
   file: id,
   ordinal: count,
+  decoder: count.optional(),
   path: z.string(),
   path64: z.base64().optional(),
   direction: z.enum(['upload', 'download']),
@@ -117,6 +126,7 @@ export function encodeFileRecord(record: FileRecord): Buffer[] {
   const first: z.infer<typeof shape> = {
     file,
     ordinal,
+    decoder: record.decoder,
     path,
     // Most names are text as it is; what had to be escaped stands there in bytes as well.
     ...(Buffer.from(path).equals(record.path) ? {} : { path64: record.path.toString('base64') }),
@@ -203,6 +213,7 @@ function recordOf(data: z.infer<typeof shape>): FileRecord {
   return {
     file: data.file,
     ordinal: data.ordinal,
+    decoder: data.decoder ?? 0,
     path: path64 === undefined ? Buffer.from(path) : Buffer.from(path64, 'base64'),
     direction: data.direction,
     flags: data.flags,

@@ -21,7 +21,7 @@ import type {
 } from '../wire/transfer.ts';
 import { Extents, RunBudget } from './file-extents.ts';
 import type { FileRecord, FileStatus, FilesUndecoded } from './file-record.ts';
-import { flagLetters } from './file-record.ts';
+import { DECODER, flagLetters } from './file-record.ts';
 
 /** A record whose ids are its owner's to give. */
 export type FileDraft = Omit<FileRecord, 'file' | 'ordinal'>;
@@ -241,6 +241,7 @@ export class FileView implements TransferSink {
     const hashed = inOrder || extents.dropped > 0;
     const whole = status === 'ok' && covered && (inOrder || !hashed);
     const draft: FileDraft = {
+      decoder: DECODER,
       path: opening.path,
       direction,
       flags: flagLetters(opening.flags),

@@ -153,6 +153,22 @@ test('a signed record with another hash, size, path or place is bad', async (t) 
   }
 });
 
+test('a record of another decoder is held against its own bytes, and its row against it', async (t) => {
+  const older = { decoder: 0, status: 'failed' as const, error: 'as it was called then' };
+  const changes: readonly [Partial<FileRecord>, Partial<FileClaim>, RegExp][] = [
+    [{}, {}, /^$/],
+    [{ sha256: OTHER }, { sha256: OTHER }, /^the record of file/],
+    [{}, { sha256: OTHER }, /^the row of file/],
+    [{}, { status: 'ok' }, /^the row of file/],
+  ];
+  for (const [more, claimed, expected] of changes) {
+    const recorded = await sparseUpload(t);
+    const said = { ...recorded.record, ...older, ...more };
+    const { state, reason } = await verdict(recorded, said, said, claimed);
+    assert.match(state === 'complete' ? '' : reason, expected);
+  }
+});
+
 test('a row with another hash, size or path, or of a file that never crossed, is bad', async (t) => {
   const changes: Partial<FileClaim>[] = [
     { sha256: OTHER },
