@@ -22,7 +22,7 @@ export function pageOf(asked: {
   readonly offset?: string | undefined;
 }): Page {
   const limit = Math.min(numberIn('limit', asked.limit) ?? MAX_LIMIT, MAX_LIMIT);
-  if (limit === 0) throw new InvalidQuery('limit: at least 1', 0);
+  if (limit === 0) throw new InvalidQuery('at least 1', 0, 'limit');
   const offset = numberIn('offset', asked.offset) ?? 0;
   return { limit, offset, take: Math.max(0, Math.min(limit, MAX_SHOWN - offset)) };
 }
@@ -30,7 +30,7 @@ export function pageOf(asked: {
 function numberIn(name: string, text: string | undefined): number | undefined {
   if (text === undefined || text === '' || text === 'null') return undefined;
   if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new InvalidQuery(`${name}: a whole number`, 0);
+  throw new InvalidQuery('a whole number', 0, name);
 }
 
 export interface PageMeta {

@@ -254,12 +254,18 @@ export function boundsOf(bounds: {
   const { start = '', end = '' } = bounds;
   const all: Condition[] = [];
   if (start !== '') {
-    all.push({ kind: 'between', column: 'startedAt', from: timeIn('start', start, 0).from });
+    all.push({ kind: 'between', column: 'startedAt', from: boundIn('start', start).from });
   }
   if (end !== '') {
-    all.push({ kind: 'between', column: 'lastAt', below: timeIn('end', end, 0).until });
+    all.push({ kind: 'between', column: 'lastAt', below: boundIn('end', end).until });
   }
   return all;
+}
+
+function boundIn(parameter: 'start' | 'end', text: string): TimeSpan {
+  const span = timeSpan(text);
+  if (span) return span;
+  throw new InvalidQuery('a time such as 2027-01-25T10:00', 0, parameter);
 }
 
 const MAX_ORDERS = 8;
@@ -278,7 +284,7 @@ function isOfConnection(column: SearchColumn): column is ConnectionColumn {
 export function orderOf(sort: string): SearchOrder[] {
   if (sort === '') return [];
   const keys = sort.split(',');
-  if (keys.length > MAX_ORDERS) throw new InvalidQuery(`more than ${MAX_ORDERS} fields in sort`, 0);
+  if (keys.length > MAX_ORDERS) throw new InvalidQuery(`more than ${MAX_ORDERS} fields`, 0, 'sort');
   let at = 0;
   return keys.map((key) => {
     const place = at;
@@ -287,7 +293,7 @@ export function orderOf(sort: string): SearchOrder[] {
     const field = FIELDS.get(descending ? key.slice(1) : key);
     const column = field && columnOf(field);
     if (column === undefined) {
-      throw new InvalidQuery('sort: not a field that sessions are sorted by', place);
+      throw new InvalidQuery('not a field that sessions are sorted by', place, 'sort');
     }
     return { column, descending };
   });

@@ -12,15 +12,14 @@
  * A backslash takes the next character as it is, in words and in quotes. Whatever Lucene has beyond this (`~`, `^`, `?`,
  * regular expressions, `&&`, a `*` that is not at the end) is refused at its place rather than taken for a word.
  */
+import { ApiError } from './errors.ts';
 
-/** An expression that is refused, with the place where it goes wrong. */
-export class InvalidQuery extends Error {
-  /** UTF-16 units from the start of the expression. */
+/** A parameter that is refused, with the place in it (UTF-16 units) where it goes wrong. */
+export class InvalidQuery extends ApiError {
   readonly position: number;
 
-  constructor(message: string, position: number) {
-    super(message);
-    this.name = 'InvalidQuery';
+  constructor(message: string, position: number, parameter = 'q') {
+    super('InvalidQuery', `${parameter}: ${message}`, { parameter, position });
     this.position = position;
   }
 }
@@ -84,8 +83,12 @@ export function parseQuery(text: string): QueryNode {
 interface Word {
   readonly text: string;
   readonly prefix: boolean;
-  /** It has no quote and no backslash, so it may be an operator or the name of a field. */
+  /** It has neither quote nor backslash, so it may be the name of a field. */
   readonly isPlain: boolean;
+}
+
+function isKeyword({ text, prefix, isPlain }: Word): boolean {
+  return isPlain && !prefix && KEYWORDS.has(text);
 }
 
 class Parser {
@@ -169,7 +172,7 @@ class Parser {
     const word = this.#word();
     if (this.#text[this.#at] !== ':') {
       this.#endOfValue();
-      if (word.isPlain && KEYWORDS.has(word.text)) {
+      if (isKeyword(word)) {
         this.#fail(`${word.text} wants something on both sides; quote it to search for it`, at);
       }
       if (word.text === '') this.#fail('nothing to search for', at);
@@ -192,7 +195,7 @@ class Parser {
     }
     const start = this.#at;
     const word = this.#word();
-    if (word.isPlain && KEYWORDS.has(word.text)) this.#fail(`quote the value ${word.text}`, start);
+    if (isKeyword(word)) this.#fail(`quote the value ${word.text}`, start);
     this.#endOfValue();
     return { kind: 'term', field, value: word.text, prefix: word.prefix, at };
   }

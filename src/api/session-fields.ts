@@ -30,7 +30,7 @@ export function chosenFields(list: string): string[] {
   const chosen = new Set<string>();
   let at = 0;
   for (const name of list.split(',')) {
-    if (!NAMES.has(name)) throw new InvalidQuery('fields: not a field of a session', at);
+    if (!NAMES.has(name)) throw new InvalidQuery('not a field of a session', at, 'fields');
     chosen.add(name);
     at += name.length + 1;
   }

@@ -21,9 +21,13 @@ import { IDLE_GATE_ENV, measureIdle, measureLogins } from './many-sessions.ts';
 import type { IdleCost, LoginRate } from './many-sessions.ts';
 import { barTable, median, percentile, seriesLine } from './report.ts';
 import type { Bar } from './report.ts';
+import { measureSearches } from './session-search.ts';
+import type { SearchTimes } from './session-search.ts';
 import { measureThroughput } from './throughput.ts';
 import type { Throughput } from './throughput.ts';
 
+/** Times that each question is asked. */
+const SEARCHES = 40;
 const CIPHER = 'aes128-gcm@openssh.com';
 
 async function printMachine(): Promise<void> {
@@ -216,6 +220,31 @@ function printIdle(idle: IdleCost): Bar {
   };
 }
 
+function printSearches(all: readonly SearchTimes[], rows: number): Bar {
+  console.log(`\nlists and searches over ${rows} sessions, ms`);
+  for (const { name, matchCount, ms } of all) {
+    const [half, most] = [median(ms), percentile(ms, 0.95)];
+    console.log(
+      `  ${name.padEnd(36)} ${String(matchCount).padStart(7)} fit   p50 ${half.toFixed(1)}   p95 ${most.toFixed(1)}`,
+    );
+  }
+  const measured = percentile(
+    all.flatMap(({ ms }) => ms),
+    0.95,
+  );
+  return { name: 'list or search of sessions, p95 of all', measured, atMost: 200, unit: ' ms' };
+}
+
+/** The rows alone: needs no gate and no peers. */
+async function benchSearch({ rows }: BenchOptions, bars: Bar[]): Promise<void> {
+  const scope = new ManualScope();
+  try {
+    bars.push(printSearches(await measureSearches(scope, { rows, times: SEARCHES }), rows));
+  } finally {
+    await scope.end();
+  }
+}
+
 async function bench(options: BenchOptions): Promise<void> {
   const bars: Bar[] = [];
   await printMachine();
@@ -249,6 +278,7 @@ async function bench(options: BenchOptions): Promise<void> {
     });
   }
   await benchSessions(options, bars);
+  if (options.only.includes('search')) await benchSearch(options, bars);
   if (bars.length > 0) console.log(`\n${barTable(bars)}`);
   console.log(
     `load at the end: ${loadavg()

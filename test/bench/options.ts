@@ -1,7 +1,15 @@
 /** What the command line of `make bench` may say; every figure has the value of the issue by default. */
 import { parseArgs } from 'node:util';
 
-export const PARTS = ['throughput', 'stock', 'files', 'idle', 'keystroke', 'logins'] as const;
+export const PARTS = [
+  'throughput',
+  'stock',
+  'files',
+  'idle',
+  'keystroke',
+  'logins',
+  'search',
+] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface BenchOptions {
@@ -18,6 +26,8 @@ export interface BenchOptions {
   readonly samples: number;
   /** Logins of one burst. */
   readonly logins: number;
+  /** Connections in the database that is searched. */
+  readonly rows: number;
   /** A folder for CPU profiles of the gate, none by default. */
   readonly profile: string | undefined;
 }
@@ -30,6 +40,7 @@ export const USAGE = `usage: node test/bench/main.ts [options]
   --sessions N      idle sessions (500)
   --samples N       keystrokes on each way (500)
   --logins N        logins of one burst (100)
+  --rows N          connections in the database that is searched (100000)
   --profile FOLDER  write CPU profiles of the gate there (its figures then carry the profiler's cost)`;
 
 function count(name: string, text: string): number {
@@ -57,6 +68,7 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
       sessions: { type: 'string', default: '500' },
       samples: { type: 'string', default: '500' },
       logins: { type: 'string', default: '100' },
+      rows: { type: 'string', default: '100000' },
       profile: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -70,6 +82,7 @@ export function readOptions(args: readonly string[]): BenchOptions | undefined {
     sessions: count('sessions', values.sessions),
     samples: count('samples', values.samples),
     logins: count('logins', values.logins),
+    rows: count('rows', values.rows),
     profile: values.profile,
   };
 }
