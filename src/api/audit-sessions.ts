@@ -17,7 +17,7 @@ import { pageMeta, pageOf } from './page-links.ts';
 import { Download, route } from './route.ts';
 import type { Call, Route } from './route.ts';
 import { boundsOf, conditionOf, orderOf } from './search-fields.ts';
-import { InvalidQuery, parseQuery } from './search-query.ts';
+import { parseQuery } from './search-query.ts';
 import { SESSIONS_PATH, sessionBody, sessionShape } from './session-body.ts';
 import type { SessionContext } from './session-body.ts';
 import { eventShape, sessionEvents } from './session-events.ts';
@@ -94,7 +94,7 @@ export function auditSessionsRoutes(options: AuditSessionsOptions): Route[] {
       access,
       query: searchQuery,
       reply: listReply,
-      handle: (call) => queryErrors(() => search(options, call)),
+      handle: (call) => search(options, call),
     }),
     route({
       method: 'GET',
@@ -183,19 +183,6 @@ export function auditSessionsRoutes(options: AuditSessionsOptions): Route[] {
       },
     }),
   ];
-}
-
-/** What is wrong with a search is told with its place. */
-async function queryErrors<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof InvalidQuery)) throw error;
-    const { parameter, position, message } = error;
-    const where = { parameter, position };
-    const words = `${parameter}, at character ${position + 1}: ${message}`;
-    throw new ApiError('InvalidQuery', words, where, { cause: error });
-  }
 }
 
 async function search(

@@ -134,7 +134,8 @@ export class Api {
         context: () => ({
           nodeId: node.node,
           now: now() * 1000,
-          ruleId: (name) => snapshots.current.inventory.rules.find((rule) => rule.name === name)?.id,
+          ruleId: (name) =>
+            snapshots.current.inventory.rules.find((rule) => rule.name === name)?.id,
         }),
       }),
       ...sessionTrailsRoutes({ ...services, isLive: (id) => live.has(id) }),
