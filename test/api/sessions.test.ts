@@ -11,10 +11,10 @@ import type { ApiClient } from '../support/api-client.ts';
 import { ApiGate, withAdmin } from '../support/api-gate.ts';
 import { eventually } from '../support/eventually.ts';
 import { sftp } from '../support/file-clients.ts';
-import { startGate, targetOf } from '../support/gate.ts';
+import { SALLYPORT, startGate, targetOf } from '../support/gate.ts';
 import { makeKey } from '../support/keys.ts';
 import { hasOpenSsh, startOpenSsh } from '../support/openssh.ts';
-import { check } from '../support/process.ts';
+import { check, run } from '../support/process.ts';
 import { ManualScope } from '../support/scope.ts';
 import { ssh, startSsh } from '../support/ssh-client.ts';
 import type { Endpoint } from '../support/ssh-client.ts';
@@ -94,13 +94,8 @@ suite('sessions over the API', { skip: hasOpenSsh() ? false : 'no OpenSSH server
     const trails = readdirSync(join(folder, found.key)).sort();
     assert.deepEqual(trails, ['0.trail', 'connection.trail']);
     const paths = trails.map((name) => join(folder, found.key, name));
-    const verified = await place.gate.cli([
-      'trail',
-      'verify',
-      '--key',
-      join(place.gate.dir, 'keys/signing.pub'),
-      ...paths,
-    ]);
+    const key = join(place.gate.dir, 'keys/signing.pub');
+    const verified = await run([SALLYPORT, 'trail', 'verify', '--key', key, ...paths]);
     assert.equal(verified.code, 0, verified.stderr.toString());
     const alone = await auditor.get(`${one}/audit_trail?channel=0`);
     assert.deepEqual(alone.bytes, readFileSync(join(folder, found.key, '0.trail')));
