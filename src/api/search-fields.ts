@@ -193,13 +193,12 @@ function sessionCondition(value: string): Condition {
   const id = shortId === undefined ? undefined : uuidOfShortId(shortId);
   if (shortId === undefined || id === undefined) return constant(false);
   const named = value.slice(value.indexOf('/', 4) + 1, value.lastIndexOf(':'));
-  for (const rule of [named, null]) {
-    if (sessionIdOf({ id, shortId, rule }) !== value) continue;
-    const same =
-      rule === null ? [{ kind: 'absent', column: 'rule' } as const] : [whole('rule', rule)];
-    return { kind: 'and', of: [whole('id', id), ...same] };
-  }
-  return constant(false);
+  // A session without a rule shows a dash, which a rule may be called too.
+  const rules = [named, null].filter((rule) => sessionIdOf({ id, shortId, rule }) === value);
+  const fitting = rules.map((rule): Condition =>
+    rule === null ? { kind: 'absent', column: 'rule' } : whole('rule', rule),
+  );
+  return { kind: 'and', of: [whole('id', id), { kind: 'or', of: fitting }] };
 }
 
 function rangeOf({ field, from, to, withFrom, withTo, at }: QueryRange): Condition {

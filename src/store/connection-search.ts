@@ -115,8 +115,6 @@ const CHANNEL_WORDS = [
   'destination',
   'originator',
 ] as const satisfies readonly SearchColumn[];
-/** Between texts that are looked into together, which takes half the time of one after the other. */
-const SEPARATOR = '\n';
 
 export interface SearchOrder {
   readonly column: ConnectionColumn;
@@ -277,8 +275,8 @@ class Compiler {
     if (condition.kind === 'text') {
       const { match, text } = condition;
       if (match === 'whole') return `(${there} AND ${column} = ${this.#value(text)})`;
-      const pattern = `${match === 'begin' ? '' : '%'}${literal(text)}%`;
-      return `(${there} AND ${likeSql(column, this.#value(pattern))})`;
+      const pattern = this.#value(patternOf(match, text));
+      return `(${there} AND ${likeSql(column, pattern)})`;
     }
     const { from, above, to, below } = condition;
     const parts = [there];
@@ -299,12 +297,11 @@ class Compiler {
     return `c.id IN ${channels}`;
   }
 
-  /** In one of these columns. */
+  /** In one of these columns; false where there is nothing in any. */
   #among(columns: readonly SearchColumn[], match: 'begin' | 'part', text: string): string {
-    const separator = this.#value(SEPARATOR);
-    const all = `${separator} || CONCAT_WS(${separator}, ${columns.map(sqlOfColumn).join(', ')})`;
-    const begin = match === 'begin' ? SEPARATOR : '';
-    return likeSql(all, this.#value(`%${begin}${literal(text)}%`));
+    const pattern = this.#value(patternOf(match, text));
+    const all = columns.map((column) => likeSql(sqlOfColumn(column), pattern));
+    return `(${all.join(' OR ')}) IS TRUE`;
   }
 
   #value(value: string | number): string {
@@ -318,12 +315,12 @@ function sqlOfColumn(column: SearchColumn): string {
   return { ...CONNECTION_COLUMNS, ...CHANNEL }[column].sql;
 }
 
-/** A text as a pattern that fits only itself. */
-function literal(text: string): string {
-  return text.replace(/[\\%_]/g, '\\$&');
+/** A pattern in which the text stands for itself. */
+function patternOf(match: 'begin' | 'part', text: string): string {
+  return `${match === 'begin' ? '' : '%'}${text.replace(/[\\%_]/g, '\\$&')}%`;
 }
 
-/** Without a difference between ASCII letters of either case, in any database. */
+/** SQLite's LIKE makes no difference between ASCII letters of either case; on PostgreSQL this is ILIKE. */
 function likeSql(sql: string, pattern: string): string {
-  return `LOWER(${sql}) LIKE LOWER(${pattern}) ESCAPE '\\'`;
+  return `${sql} LIKE ${pattern} ESCAPE '\\'`;
 }
