@@ -231,6 +231,11 @@ function callerOf(options: AppOptions, context: Context): Caller | undefined {
     userName: data.userName,
     groups: options.groupsOf(data.userName),
     session: digestOf(cookie),
+    mayChange:
+      data.userName === ADMIN ||
+      options
+        .grantsNow(data.userName, data.grants)
+        .some(({ permission }) => permission === 'write'),
     expiresMs: options.now() + IDLE_MS,
   };
   context.state.caller = caller;

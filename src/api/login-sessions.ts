@@ -12,6 +12,8 @@ import type { Grant } from './permissions.ts';
 
 /** Idle time after which a session ends. */
 export const IDLE_MS = 20 * 60 * 1000;
+/** Sessions in memory; one beyond is found in the database again. */
+const MAX_SESSIONS = 10_000;
 /** A use is written down when the last one that was is so long ago. */
 const WRITE_AFTER_MS = 30_000;
 
@@ -91,8 +93,12 @@ export class LoginSessions {
     const data = { userId, userName, passwordMark, grants, createdMs };
     const known = this.#known.get(name);
     const expiresMs = now + IDLE_MS;
-    if (known) known.expiresMs = expiresMs;
-    else this.#known.set(name, { data, expiresMs, writtenMs: 0 });
+    if (known) {
+      known.expiresMs = expiresMs;
+    } else {
+      this.#makeRoom();
+      this.#known.set(name, { data, expiresMs, writtenMs: 0 });
+    }
     const kept = this.#known.get(name);
     if (!kept || now - kept.writtenMs < WRITE_AFTER_MS) return;
     kept.writtenMs = now;
@@ -132,6 +138,15 @@ export class LoginSessions {
   async sweep(): Promise<void> {
     for (const [name, known] of this.#known) if (!this.#isAlive(known)) this.#known.delete(name);
     await this.#options.rows.removeExpired(this.#options.now() * 1000);
+  }
+
+  /** Whoever logs in over and over pushes out who was not seen for longest, and nobody fills the memory. */
+  #makeRoom(): void {
+    if (this.#known.size < MAX_SESSIONS) return;
+    for (const [oldest] of this.#known) {
+      this.#known.delete(oldest);
+      return;
+    }
   }
 
   async #load(name: string): Promise<Known | undefined> {

@@ -20,6 +20,8 @@ export interface Caller {
   readonly groups: readonly string[];
   /** The name of his login session among the gate's; not the cookie, and worth nothing without it. */
   readonly session: string;
+  /** Whether there is anything in the configuration that he may change. */
+  readonly mayChange: boolean;
   /** Milliseconds since 1970: when the session ends unless it is used. */
   readonly expiresMs: number;
 }

@@ -70,7 +70,7 @@ export function transactionRoutes(options: TransactionRoutesOptions): Route[] {
       ...shared,
       method: 'POST',
       summary: 'Open a transaction; nobody else changes the configuration meanwhile',
-      errors: ['TransactionAlreadyOpen', 'ConfigurationLocked'],
+      errors: ['TransactionAlreadyOpen', 'ConfigurationLocked', 'Unauthorized'],
       handle: ({ caller }) => {
         transactions.open(mustBe(caller));
         return state(mustBe(caller));

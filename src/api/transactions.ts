@@ -69,6 +69,10 @@ export class Transactions {
   }
 
   open(caller: Caller): void {
+    if (!caller.mayChange) {
+      // It would only be in the way of those who may.
+      throw new ApiError('Unauthorized', 'There is nothing here that you may change.');
+    }
     const open = this.#alive();
     if (open?.owner === caller.session) {
       throw new ApiError('TransactionAlreadyOpen', 'You have opened a transaction already.');

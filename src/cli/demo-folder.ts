@@ -56,7 +56,7 @@ export async function makeDemoFolder(name: string, keep: boolean): Promise<DemoF
   } catch (cause) {
     throw new AppError('dir-invalid', `cannot make ${name}: ${reasonOf(cause)}`, { cause });
   }
-  if (isNew) await init({ dir, ssh: '127.0.0.1:0' }, quietOutput());
+  if (isNew) await init({ dir, ssh: '127.0.0.1:0', https: '127.0.0.1:0' }, quietOutput());
   return {
     dir,
     here,

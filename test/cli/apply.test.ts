@@ -18,7 +18,7 @@ async function place(scope: Scope, running: boolean) {
   const key = await makeKey(scope);
   const home = join(key.path, '..');
   const dir = join(tempDir(scope), 'gate');
-  await succeed(['init', '--dir', dir, '--ssh', '127.0.0.1:0']);
+  await succeed(['init', '--dir', dir, '--ssh', '127.0.0.1:0', '--https', '127.0.0.1:0']);
   if (running) await start(scope, [SALLYPORT, 'serve', '--dir', dir]).line(/"event":"ready"/);
   const write = (text: string) => writeFileSync(join(home, 'inventory.yaml'), text);
   // A relative name: the gate has another working folder.
