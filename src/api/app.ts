@@ -179,9 +179,13 @@ async function onePath(context: Context, next: Next): Promise<void> {
   await next();
 }
 
-/** A change that another site's page asks for is refused, whatever cookie comes with it. */
+/**
+ * A change that another site's page asks for is refused, whatever cookie comes with it. So is a login: a link with a
+ * password in it would make the visitor work under a name that is not his.
+ */
 async function sameOrigin(context: Context, next: Next): Promise<void> {
-  if (!NO_SIDE_EFFECT.has(context.method)) {
+  const isLogin = context.req.headers.authorization !== undefined;
+  if (isLogin || !NO_SIDE_EFFECT.has(context.method)) {
     const { origin, host, 'sec-fetch-site': site } = context.req.headers;
     const isForeign =
       (origin !== undefined && origin !== `https://${host ?? ''}`) ||

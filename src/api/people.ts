@@ -51,9 +51,7 @@ export function usersCollection({ now }: PeopleTools): Collection<SentUser> {
   const made = (staged: Staged, sent: SentUser, was: UserRow | undefined): Staged => {
     const { content } = staged;
     refuseTaken(content.users, sent.name, was?.id);
-    if (was?.name === ADMIN && (sent.name !== ADMIN || sent.disabled === true)) {
-      refuse(sent.name === ADMIN ? 'disabled' : 'name', 'the user admin stays as it is');
-    }
+    if (was?.name === ADMIN) keepAdmin(sent);
     const { passwords, ...password } = passwordOf(staged, sent, was);
     const { expires } = sent;
     const user: UserRow = {
@@ -90,6 +88,14 @@ export function usersCollection({ now }: PeopleTools): Collection<SentUser> {
       return { ...staged, content: { ...content, users: withoutRow(content.users, key) } };
     },
   };
+}
+
+/** The administrator can always log in: nobody else could repair over the API what went wrong without him. */
+function keepAdmin({ name: own, disabled, expires, password }: SentUser): void {
+  if (own !== ADMIN) refuse('name', 'the user admin keeps his name');
+  if (disabled === true) refuse('disabled', 'the user admin cannot be disabled');
+  if (typeof expires === 'number') refuse('expires', 'the user admin does not expire');
+  if (password === null) refuse('password', 'the user admin has a password');
 }
 
 function userShown({ name: own, passwordId, passwordCreated, keys, disabled, expires }: UserRow) {

@@ -9,6 +9,8 @@ import { once } from 'node:events';
 import { AppError, reasonOf } from '../base/errors.ts';
 
 const HEADERS_MS = 10_000;
+/** Of TLS: until then a peer holds one of the connections without having said anything. */
+const HANDSHAKE_MS = 10_000;
 const REQUEST_MS = 60_000;
 const IDLE_MS = 30_000;
 const MAX_HEADERS = 16 * 1024;
@@ -30,6 +32,7 @@ export async function listenHttps(
   const server = createServer(
     {
       ...secure,
+      handshakeTimeout: HANDSHAKE_MS,
       headersTimeout: HEADERS_MS,
       requestTimeout: REQUEST_MS,
       keepAliveTimeout: IDLE_MS,
