@@ -4,6 +4,7 @@
  * large a download is or how slowly it is taken.
  */
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { BoundedQueue } from '../base/async.ts';
 import { AppError, reasonOf } from '../base/errors.ts';
 import { DOWNLOAD_THREAD } from './download-messages.ts';
 import type { ContainerPlace, FromDownloads, ToDownloads, Wanted } from './download-messages.ts';
@@ -17,6 +18,9 @@ import { trailFiles } from './trail-files.ts';
 
 /** Small pieces, as lines of an export, are sent together. */
 const PIECE = 128 * 1024;
+
+/** A file is looked for through its whole trail, a MiB and its blocks at a time: so many at once, the rest in turn. */
+const searches = new BoundedQueue('searches for a file', 4, 1_000);
 
 interface Source {
   readonly size: number | undefined;
@@ -33,7 +37,7 @@ async function openSource(wanted: Wanted): Promise<Source> {
     case 'export':
       return exportSource(wanted.path, wanted.format);
     case 'file':
-      return fileSource(wanted);
+      return searches.run(() => fileSource(wanted));
   }
 }
 

@@ -166,19 +166,22 @@ class Typist {
 const MAX_EXCESS_MS = 250;
 const TRIES = 3;
 
+/** What a canary needs: a gate, a target, and how to reach it through the gate. */
+export type CanaryPlace = Pick<HostilePlace, 'gate' | 'target' | 'real'>;
+
 /** Somebody who types through the gate, and somebody who types directly. */
 export class Canary {
-  readonly #place: HostilePlace;
+  readonly #place: CanaryPlace;
   readonly #through: Typist;
   readonly #direct: Typist;
 
-  private constructor(place: HostilePlace, through: Typist, direct: Typist) {
+  private constructor(place: CanaryPlace, through: Typist, direct: Typist) {
     this.#place = place;
     this.#through = through;
     this.#direct = direct;
   }
 
-  static async start(scope: Scope, place: HostilePlace): Promise<Canary> {
+  static async start(scope: Scope, place: CanaryPlace): Promise<Canary> {
     const type = (to: Endpoint): Typist => new Typist(startSsh(scope, to, 'cat'));
     const canary = new Canary(place, type(place.real), type(place.target.endpoint));
     defer(scope, () => canary.stop());
