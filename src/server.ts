@@ -24,6 +24,7 @@ import { controlMethods } from './control-methods.ts';
 import type { ControlMethods } from './control-methods.ts';
 import { LogLimit } from './ops/log-limit.ts';
 import { openLog } from './ops/log.ts';
+import { Metrics } from './ops/metrics.ts';
 import { recoverFiles } from './recording/recover-files.ts';
 import { FilesReader } from './recording/files-reader.ts';
 import { Downloads } from './recording/downloads.ts';
@@ -206,6 +207,9 @@ async function build(
   );
   const snapshots = new SnapshotHolder(new Snapshot(inventory));
   const live = new LiveConnections();
+  const metrics = new Metrics({ version: VERSION, liveSessions: () => live.size });
+  metrics.start();
+  undo.push(() => metrics.stop());
   const noteHead = async (): Promise<void> => {
     const head = await auditHead(db);
     ledger.auditHead(head.number, head.digest);
@@ -262,6 +266,7 @@ async function build(
   const listener = new Listener({
     config,
     log,
+    metrics,
     peerLog,
     snapshots,
     authenticator,
@@ -301,6 +306,7 @@ async function build(
     secrets,
     live,
     log,
+    metrics,
     storage,
     downloads,
     facts,

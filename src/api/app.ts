@@ -10,6 +10,7 @@ import session from 'koa-session';
 import { AppError } from '../base/errors.ts';
 import type { z } from '../config/schema.ts';
 import type { Log } from '../ops/log.ts';
+import type { Metrics } from '../ops/metrics.ts';
 import { challengeFor } from './authentication.ts';
 import { readBody } from './body.ts';
 import { ApiError, apiErrorOf } from './errors.ts';
@@ -25,8 +26,11 @@ export interface AppOptions {
   readonly routes: readonly Route[];
   readonly sessions: LoginSessions;
   readonly log: Log;
+  readonly metrics: Metrics;
   /** Makes what a session of this user begins with; undefined if he may not log in any more. */
   readonly enter: (userName: string) => SessionData | undefined;
+  /** The user whom an Authorization header proves; rejects if it proves none. */
+  readonly userByBasic: (header: string, source: string) => Promise<string>;
   /** A session ended by itself or by its owner. */
   readonly onSessionEnd: (session: string) => void;
   /** What the caller's grants are worth now; they may have been taken back since his login. */
@@ -47,13 +51,13 @@ const MAX_PARAMETERS = 64;
 export function makeApp(
   options: AppOptions,
 ): (request: IncomingMessage, response: ServerResponse) => void {
-  const { sessions, log } = options;
+  const { sessions, log, metrics } = options;
   const app = new Koa();
   app.on('error', (error: unknown) => {
     // What breaks behind the answer's beginning: a client that left, a file that cannot be read further.
     log.debug({ event: 'http-aborted', reason: String(error) }, 'an answer was not finished');
   });
-  app.use(logged(log));
+  app.use(logged(log, metrics));
   app.use(answersErrors(log));
   app.use(onePath);
   app.use(
@@ -101,12 +105,13 @@ interface State {
 type Context = Koa.ParameterizedContext<State>;
 type Next = () => Promise<unknown>;
 
-function logged(log: Log) {
+function logged(log: Log, metrics: Metrics) {
   return async (context: Context, next: Next): Promise<void> => {
     const started = performance.now();
     await next();
     const ms = Math.round((performance.now() - started) * 10) / 10;
     const { method, path, status } = context;
+    metrics.request(method, status);
     const user = context.state.caller?.userName;
     const source = context.req.socket.remoteAddress;
     log.info({ event: 'http', method, path, status, ms, user, source }, 'request');
@@ -230,11 +235,31 @@ function callerOf(options: AppOptions, context: Context): Caller | undefined {
   const data = sessionOf(context);
   const cookie = context.cookies.get(COOKIE, { signed: false });
   if (data === undefined || cookie === undefined) return undefined;
+  return callerFrom(options, context, data, digestOf(cookie));
+}
+
+/** What a user may who asks by HTTP Basic, for this request alone: no session comes of it. */
+async function dataByBasic(
+  options: AppOptions,
+  context: Context,
+): Promise<SessionData | undefined> {
+  const { headers, socket } = context.req;
+  if (headers.authorization === undefined) return undefined;
+  const user = await options.userByBasic(headers.authorization, socket.remoteAddress ?? '');
+  return options.enter(user);
+}
+
+function callerFrom(
+  options: AppOptions,
+  context: Context,
+  data: SessionData,
+  session: string,
+): Caller {
   const caller: Caller = {
     userId: data.userId,
     userName: data.userName,
     groups: options.groupsOf(data.userName),
-    session: digestOf(cookie),
+    session,
     mayChange:
       data.userName === ADMIN ||
       options
@@ -247,11 +272,16 @@ function callerOf(options: AppOptions, context: Context): Caller | undefined {
 }
 
 async function serve(options: AppOptions, one: Route, context: Context): Promise<void> {
-  const caller = callerOf(options, context);
+  let caller = callerOf(options, context);
+  let data: SessionData | undefined = sessionOf(context);
+  if (!caller && one.takesBasic) {
+    data = await dataByBasic(options, context);
+    if (data) caller = callerFrom(options, context, data, '');
+  }
   const { access, path: pattern } = one;
   if (access !== 'open' && caller === undefined) throw unauthenticated();
   if (typeof access === 'object' && caller !== undefined && caller.userName !== ADMIN) {
-    const atLogin = sessionOf(context)?.grants ?? [];
+    const atLogin = data?.grants ?? [];
     const grants = options.grantsNow(caller.userName, atLogin);
     if (!isGranted(grants, access.object, context.path, access.permission)) {
       const text = `You may not ${access.permission === 'read' ? 'see' : 'change'} this: it needs ${access.permission} on ${access.object}.`;

@@ -10,6 +10,7 @@ import { AppError } from '../base/errors.ts';
 import { Secret } from '../base/secret.ts';
 import { z } from '../config/schema.ts';
 import type { Log } from '../ops/log.ts';
+import type { Metrics } from '../ops/metrics.ts';
 import { ApiError } from './errors.ts';
 import { metaOf, metaShape } from './meta.ts';
 import { route } from './route.ts';
@@ -22,6 +23,7 @@ export interface AuthenticationOptions {
   readonly authenticator: Authenticator;
   readonly penalties: Penalties;
   readonly log: Log;
+  readonly metrics: Metrics;
   readonly now: () => number;
   /** Monotonic microseconds. */
   readonly nowUs: () => number;
@@ -87,9 +89,10 @@ export function authenticationRoutes(options: AuthenticationOptions): Route[] {
 }
 
 async function login(
-  { authenticator, penalties, log, now, nowUs, idleMs }: AuthenticationOptions,
+  options: AuthenticationOptions,
   { caller, headers, source, query, login: handle }: Call<LoginQuery, undefined>,
 ): Promise<object> {
+  const { log, now, idleMs } = options;
   const reply = (ms: number): object => {
     const remaining = { remaining_seconds: Math.max(0, Math.floor(ms / 1000)) };
     return { meta: { ...metaOf(PATH), ...remaining } };
@@ -100,11 +103,21 @@ async function login(
   if (query.login_method !== undefined && query.login_method !== 'local') {
     throw failure('There is no such login method; /api/authentication/login_methods lists them.');
   }
-  const given = credentialsOf(headers['authorization']);
-  if (!given) {
-    if (caller && headers['authorization'] === undefined) return reply(caller.expiresMs - now());
-    throw failure('Send a user name and password as HTTP Basic.');
-  }
+  if (caller && headers['authorization'] === undefined) return reply(caller.expiresMs - now());
+  const userName = await userByBasic(options, headers['authorization'], source);
+  await handle.begin(userName);
+  log.audit({ event: 'api-login', user: userName, source }, 'logged in to the API');
+  return reply(idleMs);
+}
+
+/** The user whose name and password an Authorization header holds; a failure costs what one over SSH does. */
+export async function userByBasic(
+  { authenticator, penalties, log, metrics, nowUs }: AuthenticationOptions,
+  header: string | undefined,
+  source: string,
+): Promise<string> {
+  const given = credentialsOf(header);
+  if (!given) throw failure('Send a user name and password as HTTP Basic.');
   if (penalties.isPenalised(source)) {
     throw new ApiError('TooManyRequests', 'Too many failed logins from here; wait some minutes.');
   }
@@ -119,14 +132,14 @@ async function login(
     throw error;
   }
   if (!identity) {
+    metrics.login('api', 'failed');
     penalties.penalise(source, 'authfail');
     log.audit({ event: 'api-login-failed', user: given.user, source }, 'a login to the API failed');
     await delay(authenticator.failureDelay(given.user, started));
     throw failure('The user name or password is wrong.');
   }
-  await handle.begin(identity.userName);
-  log.audit({ event: 'api-login', user: identity.userName, source }, 'logged in to the API');
-  return reply(idleMs);
+  metrics.login('api', 'succeeded');
+  return identity.userName;
 }
 
 function failure(text: string): ApiError {

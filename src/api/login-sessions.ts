@@ -65,6 +65,8 @@ export interface LoginSessionsOptions {
 export class LoginSessions {
   readonly #options: LoginSessionsOptions;
   readonly #known = new Map<string, Known>();
+  /** Names of sessions that were ended, and when: a request that began before must not bring one back. */
+  readonly #ended = new Map<string, number>();
 
   constructor(options: LoginSessionsOptions) {
     this.#options = options;
@@ -77,7 +79,7 @@ export class LoginSessions {
   async get(cookie: string): Promise<object | undefined> {
     const name = digestOf(cookie);
     const known = this.#known.get(name) ?? (await this.#load(name));
-    if (!known) return undefined;
+    if (!known || this.#ended.has(name)) return undefined;
     if (this.#isAlive(known)) return { ...known.data };
     await this.destroy(cookie);
     return undefined;
@@ -87,7 +89,7 @@ export class LoginSessions {
   async set(cookie: string, value: unknown): Promise<void> {
     const name = digestOf(cookie);
     const parsed = dataShape.safeParse(value);
-    if (!parsed.success) return;
+    if (!parsed.success || this.#ended.has(name)) return;
     const { userId, userName, passwordMark, grants, createdMs } = parsed.data;
     const now = this.#options.now();
     const data = { userId, userName, passwordMark, grants, createdMs };
@@ -113,6 +115,7 @@ export class LoginSessions {
 
   async destroy(cookie: string): Promise<void> {
     const name = digestOf(cookie);
+    this.#ended.set(name, this.#options.now());
     this.#known.delete(name);
     await this.#options.rows.remove(name);
   }
@@ -137,7 +140,10 @@ export class LoginSessions {
   /** Forgets what has ended. */
   async sweep(): Promise<void> {
     for (const [name, known] of this.#known) if (!this.#isAlive(known)) this.#known.delete(name);
-    await this.#options.rows.removeExpired(this.#options.now() * 1000);
+    const now = this.#options.now();
+    // Every request is shorter than a session's idle time.
+    for (const [name, ms] of this.#ended) if (ms < now - IDLE_MS) this.#ended.delete(name);
+    await this.#options.rows.removeExpired(now * 1000);
   }
 
   /** Whoever logs in over and over pushes out who was not seen for longest, and nobody fills the memory. */
@@ -155,7 +161,7 @@ export class LoginSessions {
     const parsed = dataShape.safeParse(JSON.parse(row.data));
     if (!parsed.success) return undefined;
     const known = { data: parsed.data, expiresMs: row.expiresAt / 1000, writtenMs: 0 };
-    if (this.#isAlive(known)) this.#known.set(name, known);
+    if (this.#isAlive(known) && !this.#ended.has(name)) this.#known.set(name, known);
     return known;
   }
 

@@ -88,6 +88,8 @@ export interface Route {
   readonly reply: z.ZodType | undefined;
   readonly status: 200 | 201;
   readonly errors: readonly ApiErrorType[];
+  /** Whether HTTP Basic is taken in place of a session, for one request and without beginning one. */
+  readonly takesBasic: boolean;
   handle(call: Call<unknown, unknown>): Promise<unknown>;
 }
 
@@ -105,6 +107,7 @@ export interface RouteSpec<Query extends z.ZodType, Body extends z.ZodType> {
   readonly status?: 200 | 201;
   /** Beside those that every route may answer with. */
   readonly errors?: readonly ApiErrorType[];
+  readonly takesBasic?: boolean;
   handle(call: Call<z.output<Query>, z.output<Body>>): unknown;
 }
 
@@ -116,7 +119,7 @@ export function route<
   Body extends z.ZodType = z.ZodUndefined,
 >(spec: RouteSpec<Query, Body>): Route {
   const { method, path, summary, access, query = NO_QUERY, body, reply } = spec;
-  const { status = 200, errors = [] } = spec;
+  const { status = 200, errors = [], takesBasic = false } = spec;
   return {
     method,
     path,
@@ -127,6 +130,7 @@ export function route<
     reply,
     status,
     errors,
+    takesBasic,
     // What it throws at once is a rejection too.
     handle: (call) =>
       new Promise((resolve) => {

@@ -10,6 +10,7 @@ import type { Penalties } from '../access/penalties.ts';
 import type { SnapshotHolder } from '../access/snapshot.ts';
 import { reasonOf } from '../base/errors.ts';
 import type { Log } from '../ops/log.ts';
+import type { Metrics } from '../ops/metrics.ts';
 import { auditHead, commitsBelow } from '../store/audit.ts';
 import { commitInventory } from '../store/commit.ts';
 import type { Database } from '../store/database.ts';
@@ -25,11 +26,12 @@ import type { Terminator } from './active-sessions.ts';
 import { makeApp } from './app.ts';
 import { auditChangesRoutes } from './audit-changes.ts';
 import { auditSessionsRoutes } from './audit-sessions.ts';
-import { authenticationRoutes } from './authentication.ts';
+import { authenticationRoutes, userByBasic } from './authentication.ts';
 import { Configuration } from './configuration.ts';
 import { diffShown, unstaged } from './configuration-diff.ts';
 import { healthRoutes } from './health.ts';
 import { infoRoutes } from './info.ts';
+import { metricsRoutes } from './metrics.ts';
 import { nodeOf } from './node.ts';
 import { IDLE_MS, LoginSessions } from './login-sessions.ts';
 import { openApiRoute } from './openapi.ts';
@@ -53,6 +55,7 @@ export interface ApiServices {
   readonly secrets: Secrets;
   readonly live: LiveConnections;
   readonly log: Log;
+  readonly metrics: Metrics;
   readonly storage: Storage;
   readonly downloads: Downloads;
   readonly facts: FactWriter;
@@ -113,8 +116,9 @@ export class Api {
     };
     const node = nodeOf(services);
     const nowSeconds = (): number => Math.floor(now() / 1000);
+    const login = { ...services, idleMs: IDLE_MS };
     const declared = [
-      ...authenticationRoutes({ ...services, idleMs: IDLE_MS }),
+      ...authenticationRoutes(login),
       ...transactionRoutes({
         transactions,
         isMessageRequired: () => settings().requireCommitMessage,
@@ -142,6 +146,7 @@ export class Api {
       ...activeSessionsRoutes(services.terminator ?? localTerminator(live, connectionOf), log),
       ...auditChangesRoutes({ commitsBelow: (number, count) => commitsBelow(db, number, count) }),
       ...infoRoutes({ ...node, commit: () => auditHead(db), nowSeconds }),
+      ...metricsRoutes(services.metrics),
       ...healthRoutes({
         database: () => db.read(() => Promise.resolve(undefined)),
         recording: () => (services.ledger.failed ? 'the ledger cannot be written' : undefined),
@@ -159,6 +164,8 @@ export class Api {
       routes: this.routes,
       sessions,
       log,
+      metrics: services.metrics,
+      userByBasic: (header, source) => userByBasic(login, header, source),
       now,
       enter: (userName) => {
         const user = snapshots.current.user(userName);

@@ -92,8 +92,8 @@ export function transactionRoutes(options: TransactionRoutesOptions): Route[] {
       method: 'DELETE',
       summary: 'Drop all changes',
       errors: ['NoTransaction'],
-      handle: ({ caller }) => {
-        transactions.drop(mustBe(caller));
+      handle: async ({ caller }) => {
+        await transactions.drop(mustBe(caller));
         return state(mustBe(caller));
       },
     }),

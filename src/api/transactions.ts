@@ -135,14 +135,19 @@ export class Transactions {
           message,
         },
       );
-      this.#open = undefined;
+      // Its session may have ended meanwhile, and another have opened one.
+      if (this.#open === own) this.#open = undefined;
       return done;
     });
   }
 
-  drop(caller: Caller): void {
-    this.#required(caller);
-    this.#open = undefined;
+  /** Drops the caller's; one that is being committed is committed. */
+  drop(caller: Caller): Promise<void> {
+    return this.#order.run(() => {
+      this.#required(caller);
+      this.#open = undefined;
+      return Promise.resolve();
+    });
   }
 
   /** Drops what a session that ends has open. */

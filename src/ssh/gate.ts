@@ -7,6 +7,7 @@ import type { Config } from '../config/config.ts';
 import type { FactSink } from '../ops/facts.ts';
 import type { LogLimit } from '../ops/log-limit.ts';
 import type { Log } from '../ops/log.ts';
+import type { Metrics } from '../ops/metrics.ts';
 import type { RecordingServices } from '../recording/connection-recorder.ts';
 import type { HostAuthority } from '../vault/host-ca.ts';
 import type { Secrets } from '../vault/secrets.ts';
@@ -24,6 +25,7 @@ export interface Visited {
 export interface Gate {
   readonly config: Config;
   readonly log: Log;
+  readonly metrics: Metrics;
   /** For lines that a peer can cause as often as it likes. */
   readonly peerLog: LogLimit;
   readonly snapshots: SnapshotHolder;

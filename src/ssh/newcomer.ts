@@ -102,6 +102,7 @@ export class Newcomer {
   }
 
   #onFailure(method: string, name: LoginName): void {
+    this.#gate.metrics.login('ssh', 'failed');
     const known = this.#gate.snapshots.current.user(name.user) !== undefined;
     const penalty = known ? 'authfail' : 'invaliduser';
     // A client tries every key that it has, and nobody guesses one: that costs once, and only a login that fails. Each
@@ -165,6 +166,7 @@ export class Newcomer {
   }
 
   #onSuccess(result: LoggedIn): void {
+    this.#gate.metrics.login('ssh', 'succeeded');
     clearTimeout(this.#grace);
     this.#owed = undefined;
     if (this.#gate.facts.full) {

@@ -21,6 +21,7 @@ const ACCESS: Readonly<Record<string, string>> = {
   '/healthz': 'open',
   '/readyz': 'open',
   '/openapi.json': 'open',
+  '/metrics': '/special/basic',
   '/api/transaction': 'login',
   '/api/transaction/changes': 'login',
   '/api/active-sessions': '/special/active_sessions',

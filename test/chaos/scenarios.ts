@@ -67,4 +67,9 @@ export const SCENARIOS: readonly Scenario[] = [
     what: 'apply, audit, terminate, the end of the gate',
     files: ['test/e2e/apply*.test.ts', 'test/e2e/terminate*.test.ts'],
   },
+  {
+    name: 'api',
+    what: 'many who change the configuration or are closed over the API at once',
+    files: ['test/api/*.test.ts'],
+  },
 ];

@@ -19,6 +19,8 @@ export interface ApiRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** JSON, or the bytes of a body of another kind. */
   readonly body?: unknown;
+  /** Cuts the connection, as the end of a client does. */
+  readonly signal?: AbortSignal;
 }
 
 export class ApiClient {
@@ -53,7 +55,7 @@ export class ApiClient {
   }
 
   send(method: string, path: string, options: ApiRequest = {}): Promise<ApiReply> {
-    const { body } = options;
+    const { body, signal } = options;
     const raw = Buffer.isBuffer(body) || typeof body === 'string';
     const bytes =
       body === undefined ? Buffer.alloc(0) : Buffer.from(raw ? body : JSON.stringify(body));
@@ -68,7 +70,7 @@ export class ApiClient {
     return new Promise((resolve, reject) => {
       const url = `https://${this.#address}${path}`;
       // The certificate is held against the address that was dialled, whatever Host says.
-      const of = { ca: this.#ca, agent: false, servername: '' };
+      const of = { ca: this.#ca, agent: false, servername: '', ...(signal && { signal }) };
       const sent = request(url, { method, headers, ...of }, (response) => {
         const pieces: Buffer[] = [];
         response.on('data', (piece: Buffer) => pieces.push(piece));
