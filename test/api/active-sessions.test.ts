@@ -17,7 +17,14 @@ const ID = 'svc/rpokH8fD9kx6CaxNLznKx2/test:12';
 
 function callOf(query: object): Call<unknown, unknown> {
   return {
-    caller: { userId: '1', userName: 'ann', groups: [], session: 's', expiresMs: 0 },
+    caller: {
+      userId: '1',
+      userName: 'ann',
+      groups: [],
+      session: 's',
+      mayChange: false,
+      expiresMs: 0,
+    },
     params: {},
     query,
     body: undefined,
