@@ -10,7 +10,14 @@ import type { Scope } from './support/scope.ts';
 import { ROOT, sourceTree } from './support/source-tree.ts';
 import { tempDir } from './support/tempdir.ts';
 
-const DOCUMENTS = ['README.md', 'src/README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'];
+const DOCUMENTS = [
+  'README.md',
+  'src/README.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'CHANGELOG.md',
+  'docs/api.md',
+];
 
 function textOf(path: string): string {
   return readFileSync(join(ROOT, path), 'utf8');

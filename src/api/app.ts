@@ -346,6 +346,9 @@ function checked(
   const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
   const field = [...(issue?.path ?? []), ...(unknown === undefined ? [] : [unknown])].join('.');
   const why = unknown === undefined ? (issue?.message ?? '') : 'there is no such field';
+  if (type === 'SemanticError' && field === '' && issue?.code === 'invalid_type') {
+    throw new ApiError('SyntacticError', `The body is not what this takes: ${why}.`);
+  }
   throw new ApiError(type, field === '' ? why : `${field}: ${why}`, field === '' ? {} : { field });
 }
 

@@ -102,7 +102,7 @@ function about({ hostname, domain, commit }: InfoOptions): Route[] {
       access: 'open',
       reply: z.strictObject({ meta: metaShape, status: z.literal('completed') }),
       handle: () => ({
-        meta: { ...metaOf('/api/setup'), remaining_seconds: 0 },
+        meta: { ...metaOf('/api/setup'), remaining_seconds: 0, eula: 'Apache License 2.0' },
         status: 'completed',
       }),
     }),

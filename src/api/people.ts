@@ -85,6 +85,8 @@ export function usersCollection({ now }: PeopleTools): Collection<SentUser> {
       const { content } = staged;
       const user = content.users.find(({ id }) => id === key);
       if (user?.name === ADMIN) refuse('name', 'the user admin cannot be removed');
+      const [group] = user?.groups ?? [];
+      if (group !== undefined) refuse('name', `the group ${JSON.stringify(group)} has this member`);
       return { ...staged, content: { ...content, users: withoutRow(content.users, key) } };
     },
   };

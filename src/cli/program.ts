@@ -86,7 +86,7 @@ class Tree {
     this.#add(this.program, 'init', 'make the folder of a new gate, with its keys')
       .requiredOption(...DIR)
       .option('--ssh <host:port>', 'where it listens for SSH')
-      .option('--https <host:port>', 'where it will serve console and API')
+      .option('--https <host:port>', 'where it serves the API')
       .option('--admin-password-stdin', 'make the user admin; the password is on standard input')
       .action(async (options: { dir: string }) =>
         (await import('./init.ts')).init(options, output),
