@@ -115,14 +115,15 @@ suite('apply', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
     assert.equal(refused.code, 255);
     assert.match(refused.stderr.toString(), /Permission denied/);
 
-    // The rule goes: the session that runs goes on, the next one is refused.
+    // The rule goes, and with it the session that stood on it; the next one is refused.
     const pruned = join(gate.dir, 'pruned.yaml');
     writeFileSync(pruned, JSON.stringify({ ...inventory, rules: [] }));
     const result = await gate.cli(['apply', '--prune', pruned]);
     assert.equal(result.code, 0, result.stderr.toString());
     assert.match((await ssh(to, 'true')).stderr.toString(), /no access to/);
-    running.stdin?.write('still here\n');
-    await running.line(/still here/);
+    const ended = await running.exited;
+    assert.equal(ended.code, 255);
+    assert.match(ended.stderr.toString(), /terminated by .*no rule that let "\w+" in does so/);
 
     assert.equal((await gate.cli(['audit', 'verify'])).code, 0);
     await gate.stop();
