@@ -93,8 +93,8 @@ suite('permission matrix', () => {
     const user = (name: string) => ({ name, password, groups: [name] });
     place = await startApiGate(scope, {
       inventory: {
-        users: ['none', 'reader', 'writer'].map(user),
-        groups: ['none', 'reader', 'writer'].map((name) => ({ name })),
+        users: ['none', 'reader', 'writer', 'narrow'].map(user),
+        groups: ['none', 'reader', 'writer', 'narrow'].map((name) => ({ name })),
         acls: [
           { group: 'reader', objects: OBJECTS, permission: 'read' },
           { group: 'writer', objects: OBJECTS, permission: 'write' },
@@ -166,11 +166,11 @@ suite('permission matrix', () => {
     await admin.post('/api/transaction');
     const acls = (await admin.get('/api/configuration/aaa/acls')).json['body'];
     const below = '/api/configuration/aaa/local_database/groups';
-    const more = { group: 'none', objects: [below], permission: 'read' };
+    const more = { group: 'narrow', objects: [below], permission: 'read' };
     const put = await admin.put('/api/configuration/aaa/acls', [...(acls ?? []), more]);
     assert.equal(put.status, 200, put.bytes.toString());
     await admin.put('/api/transaction', { status: 'commit' });
-    const client = await place.as('none', 'a password of a tester');
+    const client = await place.as('narrow', 'a password of a tester');
     assert.equal((await client.get(below)).status, 200);
     assert.equal((await client.get('/api/configuration/aaa/local_database/users')).status, 403);
     assert.equal((await client.post(below, { name: 'x', members: [] })).status, 403);
