@@ -71,7 +71,7 @@ suite('sessions over the API', { skip: hasOpenSsh() ? false : 'no OpenSSH server
   test('one that ended is found, told in full, and its trail taken away verifies', async () => {
     await ssh(to, 'echo a-word-of-its-own');
     const [found] = await eventually('the end of the session', async () => {
-      const items = await find('active:false AND user.name:alice');
+      const items = await find('active:false AND "a-word-of-its-own"');
       return items.length > 0 ? items : undefined;
     });
     assert.ok(found);

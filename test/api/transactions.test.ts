@@ -19,7 +19,10 @@ suite('transactions', () => {
   before(async () => {
     place = await startApiGate(scope, {
       inventory: {
-        users: [{ name: 'second', password: 'the second one', groups: ['changers'] }],
+        users: [
+          { name: 'second', password: 'the second one', groups: ['changers'] },
+          { name: 'other', password: 'what he had', groups: ['changers'] },
+        ],
         groups: [{ name: 'changers' }],
         acls: [{ group: 'changers', objects: ['/special/auth'], permission: 'write' }],
       },
@@ -94,25 +97,25 @@ suite('transactions', () => {
 
   test('a password is given once, and a commit with a new one ends the sessions of its user', async () => {
     const admin = await place.admin();
-    const second = await place.as('second', 'the second one');
+    const other = await place.as('other', 'what he had');
     const { json } = await admin.get(USERS);
     const users = json['items'] as unknown as { key: string; body: { name: string } }[];
-    const key = users.find(({ body }) => body.name === 'second')?.key ?? '';
+    const key = users.find(({ body }) => body.name === 'other')?.key ?? '';
     await admin.post(TRANSACTION);
     const made = await admin.post('/api/configuration/passwords', { plain: 'another one' });
     const password = String(made.json['key']);
     assert.match(password, /^[0-9a-f-]{36}$/);
-    const changed = await admin.put(`${USERS}/${key}`, { name: 'second', password });
+    const changed = await admin.put(`${USERS}/${key}`, { name: 'other', password });
     assert.equal(changed.status, 200, changed.bytes.toString());
     const twice = await admin.post(USERS, { name: 'third', password });
     assert.equal(twice.status, 400);
     assert.equal(twice.json['error']?.['type'], 'SemanticError');
     assert.equal(twice.json['error']['details']?.['field'], 'password');
-    assert.equal((await second.get(USERS)).status, 200);
+    assert.equal((await other.get(USERS)).status, 200);
     await admin.put(TRANSACTION, { status: 'commit' });
-    assert.equal((await second.get(USERS)).status, 401);
-    assert.equal((await place.client().login('second', 'the second one')).status, 401);
-    assert.equal((await place.client().login('second', 'another one')).status, 200);
+    assert.equal((await other.get(USERS)).status, 401);
+    assert.equal((await place.client().login('other', 'what he had')).status, 401);
+    assert.equal((await place.client().login('other', 'another one')).status, 200);
   });
 
   test('a commit is refused where apply has changed the same thing, and keeps what is beside it', async () => {

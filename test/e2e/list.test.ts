@@ -307,7 +307,10 @@ suite('list', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
     const anew = await shown(PROMPT);
     assert.match(anew, /no access to ".*@web1": not known here, or no rule allows it/);
     assert.doesNotMatch(anew.slice(anew.indexOf('Where to')), /web1/);
-    const disabled = await own.gate.apply('users: [{ name: alice, disabled: true }]');
+    // Where sessions are left alone, the next choice is judged all the same.
+    const disabled = await own.gate.apply(
+      'settings: { end_sessions_on_change: false }\nusers: [{ name: alice, disabled: true }]',
+    );
     assert.equal(disabled.code, 0, disabled.stderr.toString());
     peer.send(dataMessage(at, 'db1\r'));
     assert.match(await shown('administrator.\r\n'), /nothing here that you may reach/);
