@@ -76,6 +76,9 @@ const LEDGER_RETRY_MS = 2000;
 /** So many facts may wait for the database before the reader of files is held back. */
 const FILES_WAIT_AT = 5_000;
 
+/** The certificate of https is looked at so often, and renewed when it is time. */
+const CERTIFICATE_MS = 24 * 3_600_000;
+
 const nowUs = (): number => performance.now() * 1000;
 const wallUs = (): number => Math.floor((performance.timeOrigin + performance.now()) * 1000);
 const nowMs = (): number => Date.now();
@@ -321,6 +324,18 @@ async function build(
   if (tls.warning !== undefined) log.warn({ event: 'certificate' }, tls.warning);
   const web = await api.listen(secureOptions(tls), webAddress);
   undo.push(() => web.close());
+  // A gate may run for longer than a certificate is good for.
+  const renewal = setInterval(() => {
+    loadTls(dir, config, hostname(), nowMs())
+      .then((newest) => {
+        if (newest.warning !== undefined) log.warn({ event: 'certificate' }, newest.warning);
+        web.useCertificate(secureOptions(newest));
+      })
+      .catch((error: unknown) => {
+        log.error({ event: 'certificate', reason: reasonOf(error) }, 'the certificate stays');
+      });
+  }, CERTIFICATE_MS);
+  undo.push(() => clearInterval(renewal));
   methods.resolve(
     controlMethods({ instance, db, live, facts, log, passwords, secrets, renew, now: nowMs }),
   );

@@ -83,11 +83,15 @@ export function activeSessionsRoutes(terminator: Terminator, log: Log): Route[] 
   ];
 }
 
-/** Ends the sessions of this process. `connectionOf` gives the connection of a whole session id. */
-export function localTerminator(
-  live: LiveConnections,
-  connectionOf: (session: string) => Promise<string | undefined>,
-): Terminator {
+export interface LocalTerminatorNeeds {
+  readonly live: LiveConnections;
+  readonly log: Log;
+  /** The connection of a whole session id. */
+  readonly connectionOf: (session: string) => Promise<string | undefined>;
+}
+
+/** Ends the sessions of this process. */
+export function localTerminator({ live, log, connectionOf }: LocalTerminatorNeeds): Terminator {
   return {
     end: async (session, order) => {
       const id = await connectionOf(session);
@@ -97,6 +101,7 @@ export function localTerminator(
         return 'closed';
       } catch (error) {
         if (error instanceof AppError && error.code === 'not-found') return 'gone';
+        log.error({ event: 'api-terminate', connection: id, err: error }, 'not terminated');
         return 'failed';
       }
     },

@@ -18,7 +18,7 @@ import { metaOf } from './meta.ts';
 import { ADMIN, isGranted } from './permissions.ts';
 import type { Grant } from './permissions.ts';
 import { Download } from './route.ts';
-import type { Caller, LoginHandle, Method, Route } from './route.ts';
+import type { Caller, LoginHandle, Route } from './route.ts';
 import type { LoginSessions, SessionData } from './login-sessions.ts';
 import { digestOf, IDLE_MS } from './login-sessions.ts';
 
@@ -35,11 +35,8 @@ export interface AppOptions {
   readonly onSessionEnd: (session: string) => void;
   /** What the caller's grants are worth now; they may have been taken back since his login. */
   readonly grantsNow: (userName: string, atLogin: readonly Grant[]) => readonly Grant[];
-  readonly groupsOf: (userName: string) => readonly string[];
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Tests hold every reply against what its route declares. */
-  readonly checkReplies?: boolean;
 }
 
 const COOKIE = 'session_id';
@@ -86,10 +83,7 @@ export function makeApp(
   );
   app.use(sameOrigin);
   const router = new Router<object, State>({ strict: true, sensitive: true });
-  const known = new Map<string, Set<Method>>();
   for (const one of options.routes) {
-    const methods = known.get(one.path) ?? new Set<Method>();
-    known.set(one.path, methods.add(one.method));
     router.register(one.path, [one.method], async (context) => serve(options, one, context));
   }
   app.use(router.routes());
@@ -258,7 +252,6 @@ function callerFrom(
   const caller: Caller = {
     userId: data.userId,
     userName: data.userName,
-    groups: options.groupsOf(data.userName),
     session,
     mayChange:
       data.userName === ADMIN ||
@@ -298,8 +291,6 @@ async function serve(options: AppOptions, one: Route, context: Context): Promise
     query: checked(one.query, queryOf(context), 'InvalidQuery'),
     body: one.body === undefined ? undefined : checked(one.body, sent ?? {}, 'SemanticError'),
     path: context.path,
-    search: context.querystring,
-    method: one.method,
     source: context.req.socket.remoteAddress ?? '',
     headers: context.req.headers as Record<string, string | undefined>,
     login: loginOf(options, context),
@@ -308,12 +299,6 @@ async function serve(options: AppOptions, one: Route, context: Context): Promise
   if (reply instanceof Download) {
     sendDownload(context, reply);
     return;
-  }
-  if (options.checkReplies && one.reply) {
-    const result = one.reply.safeParse(reply);
-    if (!result.success) {
-      throw new AppError('internal', `${one.method} ${pattern}: ${result.error.message}`);
-    }
   }
   context.status = one.status;
   context.body = reply;

@@ -1,9 +1,11 @@
 /**
  * Recorded and running sessions (SPS contract, section 10): searched, listed in pages or as CSV, one by one with its
- * channels and events. All of it is an index of the recordings, made from rows; who looked stands in the log.
+ * channels and events. All but the events comes from rows, which are an index of the recordings; events are read from the
+ * trails, and who did so stands in the audit log.
  */
 import { Readable } from 'node:stream';
 import { z } from '../config/schema.ts';
+import type { Log } from '../ops/log.ts';
 import type { Storage } from '../recording/storage.ts';
 import { searchConnections } from '../store/connection-search.ts';
 import type { Condition } from '../store/connection-search.ts';
@@ -26,6 +28,7 @@ import { sessionOf } from './session-trails.ts';
 
 export interface AuditSessionsOptions {
   readonly db: Database;
+  readonly log: Log;
   readonly storage: Storage;
   /** What bodies are made with at this moment. */
   readonly context: () => SessionContext;
@@ -56,7 +59,7 @@ const item = z.strictObject({
 const listReply = z.strictObject({ items: z.array(item), meta: metaShape });
 
 export function auditSessionsRoutes(options: AuditSessionsOptions): Route[] {
-  const { db, storage, context } = options;
+  const { db, log, storage, context } = options;
   const list = (path: string, items: readonly object[], more: object = {}): object => ({
     items,
     meta: { ...metaOf(path), ...more },
@@ -153,8 +156,11 @@ export function auditSessionsRoutes(options: AuditSessionsOptions): Route[] {
         meta: metaShape,
       }),
       errors: ['NotFound'],
-      handle: async ({ params, path }) => {
+      handle: async ({ params, path, caller, source }) => {
         const row = await sessionOf(db, params['key']);
+        const by = caller?.userName;
+        const read = { event: 'trail-read', connection: row.id, format: 'events', by, source };
+        log.audit(read, 'a trail was read over the API');
         const { events, isComplete } = await sessionEvents(storage, row.id);
         const items = events.map(({ key, body }) => ({
           key,

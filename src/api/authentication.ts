@@ -47,7 +47,7 @@ export function authenticationRoutes(options: AuthenticationOptions): Route[] {
       access: 'open',
       query: loginQuery,
       reply: z.strictObject({ meta: metaShape }),
-      errors: ['AuthenticationFailure', 'TooManyRequests'],
+      errors: ['AuthenticationFailure', 'TooManyRequests', 'ServiceUnavailable'],
       handle: (call) => login(options, call),
     }),
     route({

@@ -7,6 +7,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { isEnabled } from '../access/enabled.ts';
 import type { SnapshotHolder } from '../access/snapshot.ts';
 import { z } from '../config/schema.ts';
+import type { LoginSessionRows } from '../store/login-sessions.ts';
 import type { UserRow } from '../store/rows.ts';
 import type { Grant } from './permissions.ts';
 
@@ -16,20 +17,6 @@ export const IDLE_MS = 20 * 60 * 1000;
 const MAX_SESSIONS = 10_000;
 /** A use is written down when the last one that was is so long ago. */
 const WRITE_AFTER_MS = 30_000;
-
-/** The rows of sessions, by the SHA-256 of the cookie. Times in microseconds since 1970. */
-export interface SessionRows {
-  get(digest: string): Promise<{ readonly data: string; readonly expiresAt: number } | undefined>;
-  put(row: {
-    readonly digest: string;
-    readonly userId: string;
-    readonly data: string;
-    readonly expiresAt: number;
-    readonly createdAt: number;
-  }): Promise<void>;
-  remove(digest: string): Promise<void>;
-  removeExpired(now: number): Promise<void>;
-}
 
 const dataShape = z.looseObject({
   userId: z.string(),
@@ -51,12 +38,13 @@ export interface SessionData {
 
 interface Known {
   readonly data: SessionData;
-  expiresMs: number;
-  writtenMs: number;
+  readonly expiresMs: number;
+  /** When its use was written down last. */
+  readonly writtenMs: number;
 }
 
 export interface LoginSessionsOptions {
-  readonly rows: SessionRows;
+  readonly rows: Pick<LoginSessionRows, 'get' | 'put' | 'remove' | 'removeExpired'>;
   readonly snapshots: SnapshotHolder;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -93,17 +81,13 @@ export class LoginSessions {
     const { userId, userName, passwordMark, grants, createdMs } = parsed.data;
     const now = this.#options.now();
     const data = { userId, userName, passwordMark, grants, createdMs };
-    const known = this.#known.get(name);
     const expiresMs = now + IDLE_MS;
-    if (known) {
-      known.expiresMs = expiresMs;
-    } else {
-      this.#makeRoom();
-      this.#known.set(name, { data, expiresMs, writtenMs: 0 });
-    }
-    const kept = this.#known.get(name);
-    if (!kept || now - kept.writtenMs < WRITE_AFTER_MS) return;
-    kept.writtenMs = now;
+    const writtenMs = this.#known.get(name)?.writtenMs ?? 0;
+    const isDue = now - writtenMs >= WRITE_AFTER_MS;
+    // Taken out and put in again, so that the first in the map is the one not seen for longest.
+    if (!this.#known.delete(name)) this.#makeRoom();
+    this.#known.set(name, { data, expiresMs, writtenMs: isDue ? now : writtenMs });
+    if (!isDue) return;
     await this.#options.rows.put({
       digest: name,
       userId,

@@ -1,10 +1,9 @@
 /** What is known of the node that this gate is: its name, its id, and how the machine under it is. */
-import { statfs } from 'node:fs/promises';
-import { readFile } from 'node:fs/promises';
+import { readFile, statfs } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { freemem, hostname, loadavg, totalmem } from 'node:os';
 import type { LiveConnections } from '../access/live.ts';
-import { uuidFromBytes } from '../base/ids.ts';
+import { uuidOfDigest } from '../base/ids.ts';
 import type { Storage } from '../recording/storage.ts';
 import type { InfoOptions, NodeHealth } from './info.ts';
 
@@ -20,12 +19,10 @@ export function nodeOf({
 }: NodeNeeds): Pick<InfoOptions, 'hostname' | 'domain' | 'node' | 'address' | 'health'> {
   const [name = 'localhost', ...domain] = hostname().split('.');
   const digest = createHash('sha256').update(`${hostname()}\0${storage.root}`).digest();
-  digest[6] = 0x80 | ((digest[6] ?? 0) & 0x0f);
-  digest[8] = 0x80 | ((digest[8] ?? 0) & 0x3f);
   return {
     hostname: name,
     domain: domain.join('.'),
-    node: uuidFromBytes(digest),
+    node: uuidOfDigest(digest),
     address: hostname(),
     health: () => health(live, storage.root),
   };

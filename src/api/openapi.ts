@@ -1,6 +1,6 @@
 /**
  * The OpenAPI 3.1 document of the API, from the table of routes: what is declared there is what is documented. It is
- * made once, when the gate starts.
+ * made once, when somebody asks for it first.
  */
 import { VERSION } from '../base/version.ts';
 import { z } from '../config/schema.ts';
@@ -10,10 +10,11 @@ import { route } from './route.ts';
 import type { Route } from './route.ts';
 
 /** Errors that every route may answer with, beside its own. */
-function commonErrors({ access, method, body }: Route): ApiErrorType[] {
+function commonErrors({ access, method, body, path }: Route): ApiErrorType[] {
   const errors: ApiErrorType[] = ['InvalidQuery', 'InternalError'];
   if (access !== 'open') errors.push('Unauthenticated');
   if (typeof access === 'object' || method !== 'GET') errors.push('Unauthorized');
+  if (path.includes(':')) errors.push('NotFound');
   if (body) errors.push('SyntacticError', 'SemanticError', 'TooLarge');
   if (method === 'POST' || method === 'PUT') errors.push('LengthRequired');
   return errors;

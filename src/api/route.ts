@@ -17,7 +17,6 @@ export type Access =
 export interface Caller {
   readonly userId: string;
   readonly userName: string;
-  readonly groups: readonly string[];
   /** The name of his login session among the gate's; not the cookie, and worth nothing without it. */
   readonly session: string;
   /** Whether there is anything in the configuration that he may change. */
@@ -36,9 +35,6 @@ export interface Call<Query, Body> {
   readonly body: Body;
   /** The path that was asked for, in its one form. */
   readonly path: string;
-  /** The query as it was sent, without the question mark. */
-  readonly search: string;
-  readonly method: Method;
   readonly source: string;
   readonly headers: Readonly<Record<string, string | undefined>>;
   /** The login session of the request: begun, renewed and ended by the routes of login alone. */

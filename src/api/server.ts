@@ -20,6 +20,8 @@ const END_MS = 2_000;
 export interface RunningApi {
   /** `host:port` */
   readonly address: string;
+  /** Shows another certificate to whoever connects from now on. */
+  useCertificate(secure: ServerOptions): void;
   close(): Promise<void>;
 }
 
@@ -56,6 +58,7 @@ export async function listenHttps(
   const shown = at.family === 'IPv6' ? `[${at.address}]` : at.address;
   return {
     address: `${shown}:${at.port}`,
+    useCertificate: (other) => server.setSecureContext(other),
     close: async () => {
       const closed = once(server, 'close');
       server.close();

@@ -5,7 +5,7 @@
  */
 import type { Log } from '../ops/log.ts';
 import { EXPORT_FORMATS } from '../recording/export.ts';
-import type { Wanted } from '../recording/download-messages.ts';
+import type { AskedRange, Wanted } from '../recording/download-messages.ts';
 import type { Downloads } from '../recording/downloads.ts';
 import type { Storage } from '../recording/storage.ts';
 import { connection } from '../store/connections.ts';
@@ -202,19 +202,20 @@ async function content(
   const file = await fileOf(db, row, params['file']);
   const { channel } = file;
   const place = { path: storage.channelPath(row.id, channel), connection: row.id, channel };
-  const asked = { ...place, live: isLive(row.id), file: file.id, holes: query.holes === 'zero' };
-  const first = await downloads.open({ what: 'file', ...asked, range: undefined });
-  const size = first.size ?? 0;
   const etag = file.sha256 === null ? undefined : `"${file.sha256}"`;
   const isSame = headers['if-range'] === undefined || headers['if-range'] === etag;
-  const range = isSame ? rangeOf(headers['range'], size) : undefined;
-  let { stream } = first;
-  if (range !== undefined) {
+  const { stream, size, range } = await downloads.open({
+    what: 'file',
+    ...place,
+    live: isLive(row.id),
+    file: file.id,
+    holes: query.holes === 'zero',
+    range: isSame ? rangeOf(headers['range']) : undefined,
+  });
+  const whole = size ?? 0;
+  if (range && range.from === range.to) {
     stream.destroy();
-    if (range === 'none') {
-      throw new ApiError('RangeNotSatisfiable', `The file has ${size} bytes.`, { size });
-    }
-    ({ stream } = await downloads.open({ what: 'file', ...asked, range }));
+    throw new ApiError('RangeNotSatisfiable', `The file has ${whole} bytes.`, { size: whole });
   }
   log.audit(
     { event: 'file-read', connection: row.id, file: file.id, by: caller?.userName, source },
@@ -225,7 +226,7 @@ async function content(
   const type = 'application/octet-stream';
   const name = file.path.slice(file.path.lastIndexOf('/') + 1) || 'file';
   if (range === undefined) {
-    const length = { 'Content-Length': String(size) };
+    const length = { 'Content-Length': String(whole) };
     return new Download({ stream, type, name, headers: { ...common, ...length } });
   }
   const { from, to } = range;
@@ -237,26 +238,16 @@ async function content(
     headers: {
       ...common,
       'Content-Length': String(to - from),
-      'Content-Range': `bytes ${from}-${to - 1}/${size}`,
+      'Content-Range': `bytes ${from}-${to - 1}/${whole}`,
     },
   });
 }
 
-/** One range of bytes (RFC 9110 section 14.1.2); undefined for anything else, which is then the whole; `none` if outside. */
-function rangeOf(
-  header: string | undefined,
-  size: number,
-): { readonly from: number; readonly to: number } | 'none' | undefined {
+/** One range of bytes (RFC 9110 section 14.1.2); undefined for anything else, which is then the whole. */
+function rangeOf(header: string | undefined): AskedRange | undefined {
   const match = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '');
-  if (!match) return undefined;
-  const [, first = '', last = ''] = match;
-  if (first === '' && last === '') return undefined;
-  if (first === '') {
-    const length = Math.min(Number(last), size);
-    return length === 0 ? 'none' : { from: size - length, to: size };
-  }
-  const from = Number(first);
-  const to = last === '' ? size : Math.min(Number(last) + 1, size);
-  if (from >= size) return 'none';
-  return to > from ? { from, to } : undefined;
+  const [, first = '', last = ''] = match ?? [];
+  if (first === '') return last === '' ? undefined : { suffix: Number(last) };
+  if (last === '') return { first: Number(first), last: undefined };
+  return Number(last) < Number(first) ? undefined : { first: Number(first), last: Number(last) };
 }

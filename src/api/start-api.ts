@@ -22,7 +22,6 @@ import type { Ledger } from '../recording/ledger.ts';
 import type { Storage } from '../recording/storage.ts';
 import type { Secrets } from '../vault/secrets.ts';
 import { activeSessionsRoutes, localTerminator } from './active-sessions.ts';
-import type { Terminator } from './active-sessions.ts';
 import { makeApp } from './app.ts';
 import { auditChangesRoutes } from './audit-changes.ts';
 import { auditSessionsRoutes } from './audit-sessions.ts';
@@ -60,16 +59,12 @@ export interface ApiServices {
   readonly downloads: Downloads;
   readonly facts: FactWriter;
   readonly ledger: Ledger;
-  /** Who ends sessions; this process, unless a test says otherwise. */
-  readonly terminator?: Terminator;
   /** Makes the newest commit the one that logins are judged by. */
   readonly renew: () => Promise<void>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** Monotonic microseconds. */
   readonly nowUs: () => number;
-  /** Tests hold every reply against what its route declares. */
-  readonly checkReplies?: boolean;
 }
 
 const SWEEP_MS = 60_000;
@@ -134,6 +129,7 @@ export class Api {
       ...configuration.routes,
       ...auditSessionsRoutes({
         db,
+        log,
         storage: services.storage,
         context: () => ({
           nodeId: node.node,
@@ -143,12 +139,13 @@ export class Api {
         }),
       }),
       ...sessionTrailsRoutes({ ...services, isLive: (id) => live.has(id) }),
-      ...activeSessionsRoutes(services.terminator ?? localTerminator(live, connectionOf), log),
+      ...activeSessionsRoutes(localTerminator({ live, log, connectionOf }), log),
       ...auditChangesRoutes({ commitsBelow: (number, count) => commitsBelow(db, number, count) }),
       ...infoRoutes({ ...node, commit: () => auditHead(db), nowSeconds }),
       ...metricsRoutes(services.metrics),
       ...healthRoutes({
-        database: () => db.read(() => Promise.resolve(undefined)),
+        // Read from it, for one that only begins to read has touched nothing.
+        database: () => auditHead(db).then(() => undefined),
         recording: () => (services.ledger.failed ? 'the ledger cannot be written' : undefined),
       }),
     ];
@@ -177,11 +174,6 @@ export class Api {
         const today = new Set(rightsOf(userName).map(keyOf));
         return atLogin.filter((grant) => today.has(keyOf(grant)));
       },
-      groupsOf: (userName) => {
-        const user = snapshots.current.user(userName);
-        return user ? snapshots.current.groupsOf(user) : [];
-      },
-      ...(services.checkReplies === undefined ? {} : { checkReplies: services.checkReplies }),
     });
   }
 
@@ -197,7 +189,7 @@ export class Api {
       });
     }, SWEEP_MS);
     return {
-      address: running.address,
+      ...running,
       close: async () => {
         clearInterval(this.#sweeper);
         await running.close();

@@ -5,7 +5,6 @@
  *
  *   closed -> open (its owner's until his session ends) -> commit, drop or the end of the session -> closed
  */
-import { AppError } from '../base/errors.ts';
 import { Mutex } from '../base/async.ts';
 import type { Committed } from '../store/inventory.ts';
 import type { InventoryContent } from '../store/inventory-diff.ts';
@@ -77,10 +76,7 @@ export class Transactions {
     if (open?.owner === caller.session) {
       throw new ApiError('TransactionAlreadyOpen', 'You have opened a transaction already.');
     }
-    if (open) {
-      const text = `${open.ownerName} changes the configuration now; try again when that is done.`;
-      throw new ApiError('ConfigurationLocked', text, { owner: open.ownerName });
-    }
+    if (open) throw lockedBy(open);
     const base = this.#options.current();
     this.#open = {
       owner: caller.session,
@@ -170,12 +166,13 @@ export class Transactions {
     const own = this.#of(caller);
     if (own) return own;
     const other = this.#alive();
-    if (other) {
-      const text = `${other.ownerName} changes the configuration now; try again when that is done.`;
-      throw new ApiError('ConfigurationLocked', text, { owner: other.ownerName });
-    }
-    throw noTransaction();
+    throw other ? lockedBy(other) : noTransaction();
   }
+}
+
+function lockedBy({ ownerName }: Open): ApiError {
+  const text = `${ownerName} changes the configuration now; try again when that is done.`;
+  return new ApiError('ConfigurationLocked', text, { owner: ownerName });
 }
 
 function noTransaction(): ApiError {
@@ -193,7 +190,6 @@ function merged(base: Inventory, mine: InventoryContent, newest: Inventory): Inv
     'SemanticError',
     `${list} ${id}${field === '' ? '' : `, ${field}`}: changed by somebody else meanwhile. Drop the transaction and change it again.`,
     { list, key: id, field },
-    { cause: new AppError('busy', 'conflict of two commits') },
   );
 }
 

@@ -34,6 +34,14 @@ export function uuidFromBytes(bytes: Buffer): string {
   return formatUuid(bytes.subarray(0, 16));
 }
 
+/** A UUIDv8 (RFC 9562 section 5.8) of a digest, of at least 16 bytes: the same for ever for the same thing. */
+export function uuidOfDigest(digest: Buffer): string {
+  const bytes = Buffer.from(digest.subarray(0, 16));
+  bytes[6] = 0x80 | ((bytes[6] ?? 0) & 0x0f);
+  bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f);
+  return formatUuid(bytes);
+}
+
 /** A new UUIDv7 (RFC 9562 section 5.7): sorts by the millisecond it was made in. */
 export function newUuid(nowMs: number): string {
   const bytes = randomBytes(16);

@@ -80,6 +80,8 @@ class Bundle {
   readonly #source: BundleSource;
   readonly #entries: BundleEntry[] = [];
   readonly #reports: BundleReport[] = [];
+  /** What verification found, by path, and is not told yet. */
+  readonly #found = new Map<string, TrailReport>();
   #moved = 0;
   readonly #copied: (CopyOf & { readonly channel: number })[] = [];
 
@@ -90,6 +92,7 @@ class Bundle {
 
   async write(): Promise<BundleContents> {
     const { storage, connection, keyFiles, programs } = this.#source;
+    await this.#holdTogether();
     await this.#trail(storage.connectionPath(connection), 'connection', 'what is in no channel');
     for (const channel of await storage.channels(connection)) {
       const path = storage.channelPath(connection, channel);
@@ -102,7 +105,7 @@ class Bundle {
       'the files in files/, a JSON object for each',
     );
     for (const instance of await storage.ledgers()) await this.#ledger(instance);
-    await this.#holdTogether();
+    this.#rest();
     for (const { id, pem } of keyFiles) {
       await this.#put(`keys/${id}.pub`, [pem], 'public key for signatures');
     }
@@ -193,35 +196,38 @@ class Bundle {
     }
   }
 
+  /** What was found when all was held together; of what no ledger knows, what it is by itself. */
   async #verified(path: string, name: string): Promise<TrailReport> {
-    const { keys, instance } = this.#source;
-    let report = await verifyTrail(path, keys);
-    const isOfRunning = instance !== undefined && report.header?.instance === instance;
-    if (isOfRunning && report.state !== 'complete' && report.state !== 'recovered') {
-      report = await verifyTrail(path, keys, { live: true });
-    }
+    const { keys } = this.#source;
+    const report = this.#found.get(path) ?? (await verifyTrail(path, keys));
+    this.#found.delete(path);
     const { state, reason, records } = report;
     this.#reports.push({ name, state, reason, records });
     return report;
   }
 
-  /** What each trail does not tell by itself: that it is missing, exchanged, or not as it ended. */
+  /** Verifies the trails and ledgers against each other: that one is exchanged or missing, none tells by itself. */
   async #holdTogether(): Promise<void> {
     const { storage, keys, connection, instance } = this.#source;
-    const folder = storage.connectionFolder(connection);
     await verifyDirectory(storage, {
       keys,
       live: new Set(instance === undefined ? [] : [instance]),
       connection,
-      onReport: ({ path, state, reason, records }) => {
-        if ((state !== 'bad' && state !== 'cut') || !path.startsWith(folder)) return;
-        const name = `trails/${basename(path)}`;
-        const known = this.#reports.findIndex((report) => report.name === name);
-        const said = this.#reports[known]?.state;
-        if (said === undefined) this.#reports.push({ name, state, reason, records });
-        else if (said !== 'bad') this.#reports[known] = { name, state, reason, records };
-      },
+      onReport: (report) => this.#found.set(report.path, report),
     });
+  }
+
+  /** Tells of what should be there and is not, or is there and should not. */
+  #rest(): void {
+    const { storage, connection } = this.#source;
+    const folder = storage.connectionFolder(connection);
+    for (const { path, state, reason, records } of this.#found.values()) {
+      if (!path.startsWith(folder)) continue;
+      const name = path === folder ? 'trails' : `trails/${basename(path)}`;
+      if (this.#reports.every((report) => report.name !== name)) {
+        this.#reports.push({ name, state, reason, records });
+      }
+    }
   }
 }
 

@@ -11,6 +11,21 @@ export interface ContainerPlace {
   readonly live: boolean;
 }
 
+/** A range as it was asked for, before anybody knows how long the content is: the last `suffix` bytes, or from `first`. */
+export type AskedRange =
+  | { readonly suffix: number }
+  | {
+      readonly first: number;
+      /** Included; undefined: to the end. */
+      readonly last: number | undefined;
+    };
+
+/** The bytes from `from` to before `to`. */
+export interface ByteRange {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** What is wanted. */
 export type Wanted =
   | { readonly what: 'container'; readonly place: ContainerPlace }
@@ -23,8 +38,8 @@ export type Wanted =
       readonly channel: number;
       readonly live: boolean;
       readonly file: string;
-      /** Bytes from here, to before there; of the whole content without. */
-      readonly range: { readonly from: number; readonly to: number } | undefined;
+      /** Of the content; all of it without. */
+      readonly range: AskedRange | undefined;
       /** Zeros where nothing crossed; else a file with holes is refused. */
       readonly holes: boolean;
     };
@@ -35,8 +50,15 @@ export type ToDownloads =
   | { readonly do: 'drop'; readonly key: number };
 
 export type FromDownloads =
-  /** There it is; `size` in bytes, if that is known before it is read. */
-  | { readonly is: 'ready'; readonly key: number; readonly size: number | undefined }
+  | {
+      /** There it is. */
+      readonly is: 'ready';
+      readonly key: number;
+      /** Bytes of all of it, if that is known before it is read. */
+      readonly size: number | undefined;
+      /** The bytes that come, where a range was asked for; empty if none of them is there. */
+      readonly range: ByteRange | undefined;
+    }
   | { readonly is: 'piece'; readonly key: number; readonly bytes: Uint8Array }
   | { readonly is: 'end'; readonly key: number }
   | {

@@ -7,7 +7,14 @@ import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { BoundedQueue } from '../base/async.ts';
 import { AppError, reasonOf } from '../base/errors.ts';
 import { DOWNLOAD_THREAD } from './download-messages.ts';
-import type { ContainerPlace, FromDownloads, ToDownloads, Wanted } from './download-messages.ts';
+import type {
+  AskedRange,
+  ByteRange,
+  ContainerPlace,
+  FromDownloads,
+  ToDownloads,
+  Wanted,
+} from './download-messages.ts';
 import { exportTrail } from './export.ts';
 import { ContentReader } from './file-content.ts';
 import { checkContent, contentLength, contentPieces } from './file-pieces.ts';
@@ -24,6 +31,8 @@ const searches = new BoundedQueue('searches for a file', 4, 1_000);
 
 interface Source {
   readonly size: number | undefined;
+  /** Of the bytes that were asked for. */
+  readonly range?: ByteRange;
   readonly pieces: AsyncGenerator<Buffer, unknown>;
   close(): Promise<void>;
 }
@@ -92,8 +101,7 @@ async function fileSource(wanted: Wanted & { readonly what: 'file' }): Promise<S
     if (!('file' in known) || known.file !== wanted.file) continue;
     checkContent(known, holes);
     const size = contentLength(known);
-    const from = Math.min(range?.from ?? 0, size);
-    const to = Math.min(range?.to ?? size, size);
+    const { from, to } = range ? rangeIn(range, size) : { from: 0, to: size };
     const content = new ContentReader(path);
     async function* pieces(): AsyncGenerator<Buffer> {
       if (!('file' in known)) return;
@@ -105,9 +113,16 @@ async function fileSource(wanted: Wanted & { readonly what: 'file' }): Promise<S
       content.close();
       return Promise.resolve();
     };
-    return { size, pieces: pieces(), close };
+    return { size, ...(range && { range: { from, to } }), pieces: pieces(), close };
   }
   throw new AppError('not-found', `there is no file ${wanted.file}`);
+}
+
+/** The part of an asked range that is there. */
+function rangeIn(asked: AskedRange, size: number): ByteRange {
+  const from = 'suffix' in asked ? Math.max(0, size - asked.suffix) : Math.min(asked.first, size);
+  const last = 'suffix' in asked ? undefined : asked.last;
+  return { from, to: last === undefined ? size : Math.max(from, Math.min(last + 1, size)) };
 }
 
 class Download {
@@ -124,8 +139,9 @@ class Download {
   begin(wanted: Wanted): Promise<void> {
     return this.#try(async () => {
       this.#source = await openSource(wanted);
+      const { size, range } = this.#source;
       if (this.#dropped) await this.drop();
-      else this.#tell({ is: 'ready', key: this.#key, size: this.#source.size });
+      else this.#tell({ is: 'ready', key: this.#key, size, range });
     });
   }
 

@@ -8,18 +8,20 @@ import { Worker } from 'node:worker_threads';
 import { AppError, ERRORS, reasonOf } from '../base/errors.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { DOWNLOAD_THREAD } from './download-messages.ts';
-import type { FromDownloads, ToDownloads, Wanted } from './download-messages.ts';
+import type { ByteRange, FromDownloads, ToDownloads, Wanted } from './download-messages.ts';
 
 const MAX_DOWNLOADS = 128;
 
 export interface OpenDownload {
   /** Bytes of all of it, if that is known; of a range of a file, those of the file. */
   readonly size: number | undefined;
+  /** The bytes that come, where a range was asked for; empty if none of them is there. */
+  readonly range: ByteRange | undefined;
   readonly stream: Readable;
 }
 
 interface Under {
-  readonly ready: (size: number | undefined) => void;
+  readonly ready: (message: Extract<FromDownloads, { is: 'ready' }>) => void;
   readonly failed: (error: AppError) => void;
   readonly stream: Readable;
 }
@@ -46,7 +48,7 @@ export class Downloads {
     return new Promise((resolve, reject) => {
       this.#under.set(key, {
         stream,
-        ready: (size) => resolve({ size, stream }),
+        ready: ({ size, range }) => resolve({ size, range, stream }),
         failed: (error) => {
           reject(error);
           // Once it is being read its taker is told by the stream; before that nobody listens to it.
@@ -87,7 +89,7 @@ export class Downloads {
     if (!under) return;
     switch (message.is) {
       case 'ready':
-        under.ready(message.size);
+        under.ready(message);
         return;
       case 'piece': {
         const { buffer, byteOffset, byteLength } = message.bytes;

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { z } from '../config/schema.ts';
 import { ProtocolError } from '../base/errors.ts';
-import { isUuid, uuidBytes, uuidFromBytes } from '../base/ids.ts';
+import { isUuid, uuidBytes, uuidOfDigest } from '../base/ids.ts';
 import { printable } from '../wire/channel-request.ts';
 import type { OpenFlags, TransferDirection } from '../wire/transfer.ts';
 import type { Run } from './file-extents.ts';
@@ -62,10 +62,7 @@ export function fileId(connection: string, channel: number, ordinal: number): st
   const place = Buffer.alloc(12);
   place.writeUInt32BE(channel);
   place.writeBigUInt64BE(BigInt(ordinal), 4);
-  const bytes = createHash('sha256').update(uuidBytes(connection)).update(place).digest();
-  bytes[6] = 0x80 | ((bytes[6] ?? 0) & 0x0f);
-  bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f);
-  return uuidFromBytes(bytes);
+  return uuidOfDigest(createHash('sha256').update(uuidBytes(connection)).update(place).digest());
 }
 
 /** The id of what says that a channel's files are not known: no file has this ordinal. */

@@ -28,10 +28,6 @@ export class LoginSessionRows {
     await this.#db.transaction((manager) => manager.delete(LoginSessionEntity, { digest }));
   }
 
-  async removeOfUser(userId: string): Promise<void> {
-    await this.#db.transaction((manager) => manager.delete(LoginSessionEntity, { userId }));
-  }
-
   /** Removes those that ended before `now`, in microseconds since 1970. */
   async removeExpired(now: number): Promise<void> {
     await this.#db.transaction((manager) =>

@@ -12,6 +12,7 @@ import { ApiError } from '../../src/api/errors.ts';
 import type { Call } from '../../src/api/route.ts';
 import { AppError } from '../../src/base/errors.ts';
 import { openLog } from '../../src/ops/log.ts';
+import type { Log } from '../../src/ops/log.ts';
 
 const ID = 'svc/rpokH8fD9kx6CaxNLznKx2/test:12';
 
@@ -20,7 +21,6 @@ function callOf(query: object): Call<unknown, unknown> {
     caller: {
       userId: '1',
       userName: 'ann',
-      groups: [],
       session: 's',
       mayChange: false,
       expiresMs: 0,
@@ -29,12 +29,14 @@ function callOf(query: object): Call<unknown, unknown> {
     query,
     body: undefined,
     path: '/api/active-sessions',
-    search: '',
-    method: 'DELETE',
     source: '192.0.2.1',
     headers: {},
     login: { begin: () => Promise.resolve(), end: () => undefined },
   };
+}
+
+function logTo(lines: string[]): Log {
+  return openLog('info', { write: (line: string) => void lines.push(line) });
 }
 
 interface Asked {
@@ -53,8 +55,7 @@ async function close(ended: Ended, query: object = { id: ID }) {
     },
   };
   const lines: string[] = [];
-  const log = openLog('info', { write: (line: string) => void lines.push(line) });
-  const [route] = activeSessionsRoutes(terminator, log);
+  const [route] = activeSessionsRoutes(terminator, logTo(lines));
   assert.ok(route);
   const answer = await route.handle(callOf(query)).catch((error: unknown) => error);
   return { asked, answer, lines };
@@ -113,9 +114,8 @@ suite('sessions of this process', () => {
       },
     };
     live.add('c1', controller);
-    const terminator = localTerminator(live, (session) =>
-      Promise.resolve(session === ID ? 'c1' : undefined),
-    );
+    const connectionOf = (session: string) => Promise.resolve(session === ID ? 'c1' : undefined);
+    const terminator = localTerminator({ live, log: logTo([]), connectionOf });
     assert.equal(await terminator.end('svc/another/test:1', order), 'gone');
     assert.deepEqual(orders, []);
     assert.equal(await terminator.end(ID, order), 'closed');
@@ -129,8 +129,17 @@ suite('sessions of this process', () => {
     const fails = (): Promise<void> => Promise.reject(new AppError('internal', 'broken'));
     live.add('fails', { describe: unused, terminate: fails });
     live.add('silent', { describe: unused, terminate: () => never });
-    const terminator = localTerminator(live, (session) => Promise.resolve(session));
+    const lines: string[] = [];
+    const connectionOf = (session: string) => Promise.resolve(session);
+    const terminator = localTerminator({ live, log: logTo(lines), connectionOf });
     assert.equal(await terminator.end('fails', order), 'failed');
     assert.equal(await terminator.end('silent', order), 'failed');
+    // The answer says that the log has why.
+    for (const id of ['fails', 'silent']) {
+      assert.ok(
+        lines.some((line) => line.includes(`"connection":"${id}"`)),
+        id,
+      );
+    }
   });
 });

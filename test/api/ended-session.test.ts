@@ -64,7 +64,7 @@ test('a commit whose session ends meanwhile leaves the next transaction alone', 
     opensImplicitly: () => false,
   });
   const caller = (session: string): Caller => ({
-    ...{ session, userId: session, userName: session, groups: [], mayChange: true, expiresMs: 1 },
+    ...{ session, userId: session, userName: session, mayChange: true, expiresMs: 1 },
   });
   transactions.open(caller('first'));
   const committing = transactions.commit(caller('first'), '');

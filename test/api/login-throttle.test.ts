@@ -10,12 +10,12 @@ import { MSG } from '../../src/wire/messages.ts';
 import { ADMIN_PASSWORD, startApiGate } from '../support/api-gate.ts';
 import type { ApiGate } from '../support/api-gate.ts';
 import { eventually } from '../support/eventually.ts';
-import { figure } from '../support/figure.ts';
+import { assertAlike } from '../support/alike.ts';
 import { makeKey } from '../support/keys.ts';
 import { askService, exchangeRaw, passwordRequest } from '../support/raw-client.ts';
 import { rounds, seeded } from '../support/scale.ts';
 import { withSettings } from '../support/settings.ts';
-import { mannWhitney, median } from '../support/statistics.ts';
+import { median } from '../support/statistics.ts';
 
 const PASSWORD = 'correct horse';
 
@@ -107,17 +107,6 @@ suite('throttling of logins', () => {
       times.get(next.kind)?.push(median(own));
     }
     assert.equal(answers.size, 1, [...answers].join('\n'));
-    const base = times.get('password') ?? [];
-    for (const kind of kinds.slice(1)) {
-      const own = times.get(kind) ?? [];
-      const p = mannWhitney(base, own);
-      const medians = `medians ${median(base).toFixed(1)} and ${median(own).toFixed(1)} ms`;
-      const measured = `p = ${p.toFixed(3)}, ${medians}`;
-      // 0.0005 rather than 0.01: of a hundred runs of four comparisons none should fail by chance.
-      const ok = p > 0.0005;
-      const what = `times of a wrong password and of ${kind} users over the API, ${each} names each`;
-      figure({ scenario: 'login', what, pass: 'p > 0.0005', measured, ok });
-      assert.ok(ok, `${kind}: ${measured}`);
-    }
+    assertAlike(times, 'times of logins over the API');
   });
 });

@@ -15,6 +15,7 @@ import { SALLYPORT, startGate, targetOf } from '../support/gate.ts';
 import { makeKey } from '../support/keys.ts';
 import { hasOpenSsh, startOpenSsh } from '../support/openssh.ts';
 import { check, run } from '../support/process.ts';
+import { remoteDir } from '../support/remote-dir.ts';
 import { ManualScope } from '../support/scope.ts';
 import { ssh, startSsh } from '../support/ssh-client.ts';
 import type { Endpoint } from '../support/ssh-client.ts';
@@ -112,15 +113,13 @@ suite('sessions over the API', { skip: hasOpenSsh() ? false : 'no OpenSSH server
     const folder = join(local, 'far');
     mkdirSync(folder);
     writeFileSync(join(local, 'f'), content);
-    const { stdout } = await ssh(to, 'mktemp -d /tmp/sp-api-XXXXXXXX');
-    const remote = stdout.toString().trim();
+    const remote = await remoteDir(scope, to);
     const odd = 'a "b"; x=\u00fc.bin';
     const { code, stderr } = await sftp(to, [
       `put ${local}/f '${remote}/${odd}'`,
       `get '${remote}/${odd}' ${folder}/f`,
     ]);
     assert.equal(code, 0, stderr.toString());
-    await ssh(to, `rm -r ${remote}`);
     const files = await eventually('its files', async () => {
       for (const { key } of await find('user.name:alice')) {
         const { json } = await auditor.get(`${SESSIONS}/${key}/files`);

@@ -20,6 +20,7 @@ import { sftp } from '../support/file-clients.ts';
 import { inventoryOf, startGate } from '../support/gate.ts';
 import { makeKey } from '../support/keys.ts';
 import { hasOpenSsh, startOpenSsh } from '../support/openssh.ts';
+import { remoteDir } from '../support/remote-dir.ts';
 import { defer, ManualScope } from '../support/scope.ts';
 import type { Scope } from '../support/scope.ts';
 import { withSettings } from '../support/settings.ts';
@@ -165,11 +166,9 @@ suite('load on the web', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, (
     const local = tempDir(scope);
     const content = randomBytes(4 * 2 ** 20);
     writeFileSync(join(local, 'f'), content);
-    const { stdout } = await ssh(real, 'mktemp -d /tmp/sp-web-XXXXXXXX');
-    const remote = stdout.toString().trim();
+    const remote = await remoteDir(scope, real);
     const { code, stderr } = await sftp(real, [`put ${local}/f ${remote}/f`]);
     assert.equal(code, 0, stderr.toString());
-    await ssh(real, `rm -r ${remote}`);
     const path = await eventually('the file', async () => {
       for (const { key } of itemsOf(await admin.get(SESSIONS))) {
         const [file] = itemsOf(await admin.get(`${SESSIONS}/${key}/files`));

@@ -172,3 +172,49 @@ test('what is in the way is refused, and what is damaged is exported and said', 
   assert.match(told.stderr.toString(), /trails\/0\.trail is bad/);
   assert.equal(await areTrailsGood(missing), false);
 });
+
+test('trails that were exchanged or cut back are told, though each is signed', async (t) => {
+  if (!hasOpenSsh()) return;
+  const { gate, to } = await place(t);
+  const folder = tempDir(t);
+  await ssh(to, 'echo one');
+  await ssh(to, 'echo another');
+  await gate.stop();
+  const [second = '', first = ''] = (await gate.connections()).map(({ id }) => String(id));
+  const recordings = join(gate.dir, 'recordings');
+  const day = readdirSync(recordings).find((name) => name.startsWith('2')) ?? '';
+  const trailOf = (id: string): string => join(recordings, day, id, '0.trail');
+  const own = readFileSync(trailOf(first));
+
+  writeFileSync(trailOf(first), readFileSync(trailOf(second)));
+  const exchanged = join(folder, 'exchanged');
+  const told = await gate.cli(['export', first, exchanged]);
+  assert.equal(told.code, 1);
+  assert.match(told.stderr.toString(), /trails\/0\.trail is bad/);
+  assert.equal(await areTrailsGood(exchanged), false);
+  writeFileSync(trailOf(first), own);
+
+  // Its last block, the signed end, is gone.
+  const connectionTrail = join(recordings, day, first, 'connection.trail');
+  const whole = readFileSync(connectionTrail);
+  const end = whole.lastIndexOf(whole.subarray(0, 4));
+  await gate.serve();
+  writeFileSync(connectionTrail, whole.subarray(0, end));
+  const cut = join(folder, 'cut');
+  const cutBack = await gate.cli(['export', first, cut]);
+  assert.equal(cutBack.code, 1);
+  assert.match(cutBack.stderr.toString(), /trails\/connection\.trail is (bad|cut)/);
+  assert.equal(await areTrailsGood(cut), false);
+  writeFileSync(connectionTrail, whole);
+
+  rmSync(trailOf(first));
+  symlinkSync(trailOf(second), trailOf(first));
+  const linked = join(folder, 'linked');
+  const byLink = await gate.cli(['export', first, linked]);
+  assert.equal(byLink.code, 1);
+  assert.match(byLink.stderr.toString(), /trails\/0\.trail is bad/);
+  assert.equal(await areTrailsGood(linked), false);
+  const verified = await gate.cli(['trail', 'verify']);
+  assert.equal(verified.code, 1);
+  assert.match(verified.stdout.toString(), /^bad .*0\.trail .*is a link/m);
+});

@@ -11,10 +11,10 @@ import { eventually } from '../support/eventually.ts';
 import { filesOf, scp, sftp } from '../support/file-clients.ts';
 import type { FileLine } from '../support/file-clients.ts';
 import { randomFrom, rounds } from '../support/scale.ts';
+import { remoteDir } from '../support/remote-dir.ts';
 import { ManualScope } from '../support/scope.ts';
 import { startSite } from '../support/site.ts';
 import type { Site } from '../support/site.ts';
-import { ssh } from '../support/ssh-client.ts';
 import { tempDir } from '../support/tempdir.ts';
 
 const random = randomFrom(11);
@@ -33,14 +33,9 @@ suite('files', () => {
   before(async () => {
     site = await startSite(scope);
     local = tempDir(scope);
-    const { stdout } = await ssh(site.to, 'mktemp -d /tmp/sp-remote-XXXXXXXX');
-    remote = stdout.toString().trim();
-    assert.match(remote, /^\/tmp\/sp-remote-/);
+    remote = await remoteDir(scope, site.to);
   });
-  after(async () => {
-    await ssh(site.to, `rm -rf ${remote}`);
-    await scope.end();
-  });
+  after(() => scope.end());
 
   /** The files of the newest connection, once it has ended and its trail with it. */
   async function newest(): Promise<FileLine[]> {

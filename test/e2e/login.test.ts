@@ -16,7 +16,7 @@ import {
   encodeService,
 } from '../../src/wire/userauth.ts';
 import { Secret } from '../../src/base/secret.ts';
-import { figure } from '../support/figure.ts';
+import { assertAlike } from '../support/alike.ts';
 import { startGate } from '../support/gate.ts';
 import type { Gate } from '../support/gate.ts';
 import { makeKey } from '../support/keys.ts';
@@ -31,7 +31,7 @@ import { withSettings } from '../support/settings.ts';
 import { startSite } from '../support/site.ts';
 import type { Site } from '../support/site.ts';
 import { ssh } from '../support/ssh-client.ts';
-import { mannWhitney, median } from '../support/statistics.ts';
+import { median } from '../support/statistics.ts';
 
 const PASSWORD = 'correct horse';
 
@@ -313,17 +313,6 @@ suite('login', { skip: hasOpenSsh() ? false : 'no OpenSSH server' }, () => {
       // Each name has a delay of its own, so a name is one value, and many names make a kind.
       times.get(next.kind)?.push(median(own));
     }
-    const base = times.get('password') ?? [];
-    for (const kind of kinds.slice(1)) {
-      const own = times.get(kind) ?? [];
-      const p = mannWhitney(base, own);
-      const medians = `medians ${median(base).toFixed(1)} and ${median(own).toFixed(1)} ms`;
-      const measured = `p = ${p.toFixed(3)}, ${medians}`;
-      // 0.0005 rather than 0.01: of a hundred runs of three comparisons none should fail by chance.
-      const ok = p > 0.0005;
-      const what = `times of a wrong password and of ${kind} users, ${each} names each`;
-      figure({ scenario: 'login', what, pass: 'p > 0.0005', measured, ok });
-      assert.ok(ok, `${kind}: ${measured}`);
-    }
+    assertAlike(times, 'times of logins');
   });
 });

@@ -1,6 +1,8 @@
-/** A client of the API that keeps its cookie, as curl with a jar does; one request at a time, over real TLS. */
+/** A client of the API that keeps its cookie, as curl with a jar does; over real TLS, each reply held against the document. */
 import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
+import { ApiDocument } from './api-document.ts';
+import type { DocumentJson } from './api-document.ts';
 
 export interface ApiReply {
   readonly status: number;
@@ -22,6 +24,9 @@ export interface ApiRequest {
   /** Cuts the connection, as the end of a client does. */
   readonly signal?: AbortSignal;
 }
+
+/** By the authority of a gate, which it alone has. */
+const DOCUMENTS = new Map<string, Promise<ApiDocument>>();
 
 export class ApiClient {
   readonly #address: string;
@@ -54,7 +59,28 @@ export class ApiClient {
     return this.send('DELETE', path);
   }
 
-  send(method: string, path: string, options: ApiRequest = {}): Promise<ApiReply> {
+  /** Sends a request; the reply must be one that the gate's own document knows. */
+  async send(method: string, path: string, options: ApiRequest = {}): Promise<ApiReply> {
+    const reply = await this.#exchange(method, path, options);
+    if (/^application\/json/.test(reply.headers['content-type'] ?? '')) {
+      (await this.#document()).check(method, path, reply.status, reply.json);
+    }
+    return reply;
+  }
+
+  /** The document of a gate, asked for once. */
+  #document(): Promise<ApiDocument> {
+    const known = DOCUMENTS.get(this.#ca.toString());
+    if (known) return known;
+    const stranger = new ApiClient(this.#address, this.#ca);
+    const asked = stranger
+      .#exchange('GET', '/openapi.json', {})
+      .then(({ bytes }) => new ApiDocument(JSON.parse(bytes.toString()) as DocumentJson));
+    DOCUMENTS.set(this.#ca.toString(), asked);
+    return asked;
+  }
+
+  #exchange(method: string, path: string, options: ApiRequest): Promise<ApiReply> {
     const { body, signal } = options;
     const raw = Buffer.isBuffer(body) || typeof body === 'string';
     const bytes =
