@@ -9,13 +9,19 @@ import type { ApiErrorType } from './errors.ts';
 import { route } from './route.ts';
 import type { Route } from './route.ts';
 
-/** Errors that every route may answer with, beside its own. */
+/** Errors that a route may answer with, beside its own: what is wrong with a request before it gets there. */
 function commonErrors({ access, method, body, path }: Route): ApiErrorType[] {
-  const errors: ApiErrorType[] = ['InvalidQuery', 'InternalError'];
+  const errors: ApiErrorType[] = [
+    'InvalidQuery',
+    'SyntacticError',
+    // Of a right that is missing, and of what another site's page sends, whatever it asks for.
+    'Unauthorized',
+    'TooLarge',
+    'InternalError',
+  ];
   if (access !== 'open') errors.push('Unauthenticated');
-  if (typeof access === 'object' || method !== 'GET') errors.push('Unauthorized');
   if (path.includes(':')) errors.push('NotFound');
-  if (body) errors.push('SyntacticError', 'SemanticError', 'TooLarge');
+  if (body) errors.push('SemanticError');
   if (method === 'POST' || method === 'PUT') errors.push('LengthRequired');
   return errors;
 }
